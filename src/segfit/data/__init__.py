@@ -1,0 +1,85 @@
+"""From disk to a batch of uint8 pairs.
+
+``source`` (what files there are and what their numbers mean) -> ``decode`` (bytes to arrays) -> ``augment`` (one warp of
+image and mask together) -> ``loader`` (batches in a reproducible order).
+
+A dataset kind is one file in this folder with one class that satisfies `Source` and is registered in `SOURCES`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segfit.labels import LabelTable
+from segfit.registry import Registry
+
+__all__ = ["SOURCES", "Image", "Record", "Sample", "Source", "SourceMask"]
+
+Image = NDArray[np.uint8]
+"""`(H, W, 3)` RGB."""
+
+SourceMask = NDArray[np.integer]
+"""`(H, W)` source ids, as the dataset's mask holds them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One image of a dataset and its mask, on disk.
+
+    Attributes:
+        id: unique within the dataset's split; augmentation and order are derived from it.
+        image: path of the image file.
+        mask: path of the mask file.
+    """
+
+    id: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One decoded pair.
+
+    Attributes:
+        id: the record's id.
+        image: `(h, w, 3)` uint8 RGB.
+        mask: `(H, W)` uint8 train ids with `labels.IGNORE`. In training (h, w) = (H, W); in evaluation the image has the
+            model's input size and the mask its original size.
+    """
+
+    id: str
+    image: Image
+    mask: NDArray[np.uint8]
+
+
+class Source(Protocol):
+    """A dataset on disk: its records, and what the numbers in its masks mean."""
+
+    @property
+    def labels(self) -> LabelTable:
+        """The classes that the dataset annotates."""
+        ...
+
+    def records(self, split: str) -> list[Record]:
+        """Return the records of a split (``"training"``, ``"validation"``, …), sorted by id.
+
+        Raises:
+            DataError: no such split, an image without a mask or a mask without an image.
+        """
+        ...
+
+    def read_mask(self, record: Record) -> SourceMask:
+        """Return the mask of a record in source ids.
+
+        Raises:
+            DataError: the file is missing, truncated or not a mask.
+        """
+        ...
+
+
+SOURCES: Registry[Source] = Registry("data", "segfit.data")
+"""Dataset kinds by name; a builder is called with the dataset's root folder and its options as keywords."""
