@@ -294,10 +294,9 @@ def load_study(spec: str | Path, overrides: Sequence[str] = ()) -> list[Recipe]:
     if not isinstance(entries, list) or not entries:
         raise RecipeError(f"{spec}: a study is a list of recipes, one '- NAME' or '- recipe: NAME' each")
     recipes = []
-    for number, entry in enumerate(entries, 1):
+    for number, given in enumerate(entries, 1):
         where = f"{spec}, entry {number}"
-        if isinstance(entry, str):
-            entry = {"recipe": entry}
+        entry = {"recipe": given} if isinstance(given, str) else given
         if not isinstance(entry, dict) or not isinstance(entry.get("recipe"), str):
             raise RecipeError(f"{where}: write the recipe's name or 'recipe: NAME' with overrides")
         tree = _tree(entry["recipe"], beside=path.parent)
@@ -316,10 +315,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     Naming another component (``model.name``) drops the options of the one it replaces.
     """
     result = dict(base)
-    for dotted, value in over.items():
+    for dotted, given in over.items():
         key, _, rest = str(dotted).partition(".")
-        if rest:
-            value = {rest: value}
+        value = {rest: given} if rest else given
         if isinstance(value, Mapping) and isinstance(result.get(key, {}), Mapping):
             section = result.get(key, {})
             if "name" in value and value["name"] != section.get("name", value["name"]):
@@ -354,7 +352,7 @@ def _read(spec: str | Path, kind: Literal["recipe", "study"], beside: Path | Non
     try:
         if path.suffix == ".json":
             return path, json.loads(text)
-        return path, yaml.load(text, Loader=_UniqueKeyLoader)
+        return path, yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, json.JSONDecodeError) as error:
         raise RecipeError(f"{path}: not valid {path.suffix.lstrip('.')}: {' '.join(str(error).split())}") from None
 
@@ -492,9 +490,8 @@ def _resolve_train(train: TrainConfig, hardware: Hardware) -> TrainConfig:
     if precision == "auto":
         precision = "bf16" if hardware.bf16 else "fp16" if device == "cuda" and hardware.fp16 else "fp32"
     if precision == "bf16" and not hardware.bf16:
-        raise RecipeError(
-            "train.precision: bf16 would be emulated on this hardware: use fp32" + " or fp16" * hardware.fp16
-        )
+        instead = "fp16 or fp32" if hardware.fp16 else "fp32"
+        raise RecipeError(f"train.precision: bf16 would be emulated on this hardware: use {instead}")
     if precision == "fp16" and device == "cpu":
         raise RecipeError("train.precision: fp16 needs a GPU: use bf16 or fp32")
     workers = min(8, hardware.cores - 1) if train.workers is None else train.workers

@@ -94,7 +94,8 @@ class LabelSpace:
         if highest < len(table):
             train = table[mask]
             if train.min(initial=0) >= 0:
-                return train.astype(np.uint8)
+                encoded: Mask = train.astype(np.uint8)
+                return encoded
         known = np.flatnonzero(table >= 0)
         unknown = sorted(set(np.unique(mask).tolist()) - set(known.tolist()))
         raise DataError(
@@ -103,9 +104,10 @@ class LabelSpace:
         )
 
     def decode(self, train: NDArray[np.integer]) -> NDArray[np.uint16]:
-        """Convert `(H, W)` train ids back to source ids, as a submission names classes; the extra ``other`` becomes 0."""
+        """Convert `(H, W)` train ids to source ids, as a submission names classes; the extra ``other`` becomes 0."""
         table = np.array([self.source_id(target) for target in range(len(self))], dtype=np.uint16)
-        return table[train]
+        sources: NDArray[np.uint16] = table[train]
+        return sources
 
     def source_id(self, train: int) -> int:
         """Return the source id that train id `train` stands for; 0 for the extra class ``other``."""
@@ -163,9 +165,7 @@ def most_common(table: LabelTable) -> int:
         RecipeError: the dataset has no pixel ratios.
     """
     if table.ratios is None:
-        raise RecipeError(
-            "labels: this dataset publishes no pixel ratios: set labels.ratios to 'dataset' to count them"
-        )
+        raise RecipeError("labels: this dataset publishes no pixel ratios: count them with labels.ratios=dataset")
     return max(range(len(table)), key=lambda i: table.ratios[i] if table.ratios is not None else 0.0)
 
 

@@ -1,1 +1,1 @@
-"""..."""
+"""From run folders to tables, figures and the report: facts are read, never recomputed."""

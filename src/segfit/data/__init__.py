@@ -1,7 +1,7 @@
 """From disk to a batch of uint8 pairs.
 
-``source`` (what files there are and what their numbers mean) -> ``decode`` (bytes to arrays) -> ``augment`` (one warp of
-image and mask together) -> ``loader`` (batches in a reproducible order).
+``Source`` (what files there are and what their numbers mean) -> ``decode`` (bytes to arrays) -> ``augment`` (one warp
+of image and mask together) -> ``loader`` (batches in a reproducible order).
 
 A dataset kind is one file in this folder with one class that satisfies `Source` and is registered in `SOURCES`.
 """
@@ -47,8 +47,8 @@ class Sample:
     Attributes:
         id: the record's id.
         image: `(h, w, 3)` uint8 RGB.
-        mask: `(H, W)` uint8 train ids with `labels.IGNORE`. In training (h, w) = (H, W); in evaluation the image has the
-            model's input size and the mask its original size.
+        mask: `(H, W)` uint8 train ids with `labels.IGNORE`. In training (h, w) = (H, W); in evaluation the image has
+            the model's input size and the mask its original size.
     """
 
     id: str

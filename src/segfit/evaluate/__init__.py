@@ -1,1 +1,1 @@
-"""..."""
+"""Exact metrics from one confusion matrix, per-image records, and scoring at original resolution."""

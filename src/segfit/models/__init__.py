@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from segfit.registry import Registry
 
@@ -48,6 +49,7 @@ class ScoreOutput(Output):
     scores: Tensor
     align_corners: bool = False
 
+    @override
     def dense(self, size: tuple[int, int]) -> Tensor:
         return resize(self.scores, size, self.align_corners)
 
@@ -64,6 +66,7 @@ class FeatureOutput(Output):
     features: Tensor
     classifier: nn.Conv2d
 
+    @override
     def dense(self, size: tuple[int, int]) -> Tensor:
         return resize(self.classifier(self.features), size, False)
 
@@ -118,6 +121,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     One image whose feature map is 1x1 (DeepLabV3's image pooling with batch 1) has no variance; torch raises there.
     """
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == x.shape[1]:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)

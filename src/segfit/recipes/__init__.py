@@ -1,0 +1,1 @@
+"""The shipped recipes (a folder each) and studies (a YAML list each)."""

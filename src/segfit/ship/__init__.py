@@ -1,1 +1,1 @@
-"""..."""
+"""Predict, run-length code, submit and score."""
