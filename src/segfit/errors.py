@@ -1,9 +1,10 @@
 """Errors that are the user's to mend; the command line prints them as one line and exits with 2."""
 
 import difflib
+import signal
 from collections.abc import Iterable
 
-__all__ = ["DataError", "RecipeError", "RunError", "SubmissionError", "UserError", "did_you_mean"]
+__all__ = ["DataError", "Interrupted", "RecipeError", "RunError", "SubmissionError", "UserError", "did_you_mean"]
 
 
 class UserError(ValueError):
@@ -24,6 +25,18 @@ class RunError(UserError):
 
 class SubmissionError(UserError):
     """A run-length-coded file is malformed or does not fit its images."""
+
+
+class Interrupted(Exception):  # noqa: N818 (not an error: the user asked for it)
+    """The run was asked to stop and has saved a checkpoint.
+
+    Attributes:
+        number: the signal; the process should exit with 128 + `number`.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

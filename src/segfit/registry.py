@@ -72,25 +72,33 @@ class Registry(Generic[T]):
         Raises:
             RecipeError: an unknown option, a missing one, or a value of the wrong type.
         """
-        builder = self.get(name)
-        parameters = keyword_only(builder)
-        hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
+        parameters = self.signature(name)
         for key in given:
             if key not in parameters:
                 raise RecipeError(
                     f"{self.kind}.{key}: {self.kind} {name!r} has no such option{did_you_mean(key, parameters)}"
                 )
         options: dict[str, Any] = {}
-        for key, parameter in parameters.items():
-            if key not in given and parameter.default is inspect.Parameter.empty:
+        for key, (hint, default) in parameters.items():
+            if key not in given and default is ...:
                 raise RecipeError(f"{self.kind}.{key}: {self.kind} {name!r} needs this option")
-            value = given.get(key, parameter.default)
+            value = given.get(key, default)
             try:
-                options[key] = TypeAdapter(hints[key]).validate_python(value)
+                options[key] = TypeAdapter(hint).validate_python(value)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
                 raise RecipeError(f"{self.kind}.{key}: {value!r}: {reason}") from None
         return options
+
+    def signature(self, name: str) -> dict[str, tuple[Any, Any]]:
+        """Return each option of `name` with its type and its default (`...` where it has none)."""
+        builder = self.get(name)
+        hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
+        return {
+            p.name: (hints[p.name], ... if p.default is inspect.Parameter.empty else p.default)
+            for p in inspect.signature(builder).parameters.values()
+            if p.kind is inspect.Parameter.KEYWORD_ONLY
+        }
 
     def build(self, name: str, /, *args: Any, **options: Any) -> T:
         """Build the component `name` with positional `args` and checked `options`."""
@@ -105,9 +113,3 @@ class Registry(Generic[T]):
             importlib.import_module(module.name)
         for entry in entry_points(group=self.package):
             self.register(entry.name)(entry.load())
-
-
-def keyword_only(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the keyword-only parameters of a function or of a class's ``__init__``: the options of a component."""
-    parameters = inspect.signature(builder).parameters.values()
-    return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}

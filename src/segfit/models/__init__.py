@@ -36,6 +36,10 @@ class Output(ABC):
     def dense(self, size: tuple[int, int]) -> Tensor:
         """Return class scores `(B, K, H, W)` for `size` = (H, W)."""
 
+    @abstractmethod
+    def image(self, index: int) -> "Output":
+        """Return the output of one image of the batch, as a batch of one."""
+
 
 @dataclass(frozen=True)
 class ScoreOutput(Output):
@@ -53,6 +57,10 @@ class ScoreOutput(Output):
     def dense(self, size: tuple[int, int]) -> Tensor:
         return resize(self.scores, size, self.align_corners)
 
+    @override
+    def image(self, index: int) -> "ScoreOutput":
+        return ScoreOutput(self.scores[index : index + 1], self.align_corners)
+
 
 @dataclass(frozen=True)
 class FeatureOutput(Output):
@@ -69,6 +77,10 @@ class FeatureOutput(Output):
     @override
     def dense(self, size: tuple[int, int]) -> Tensor:
         return resize(self.classifier(self.features), size, False)
+
+    @override
+    def image(self, index: int) -> "FeatureOutput":
+        return FeatureOutput(self.features[index : index + 1], self.classifier)
 
 
 def resize(scores: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:

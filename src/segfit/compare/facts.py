@@ -1,0 +1,333 @@
+"""What a run folder says about its run: recipe, label space, environment, curves and scores, checked once, here.
+
+Nothing is measured again and nothing is guessed: a folder that is unfinished or damaged is refused with one line.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from segfit.config import Recipe
+from segfit.errors import RunError
+from segfit.folder import RunFolder
+from segfit.labels import LabelSpace
+
+__all__ = [
+    "SCORES",
+    "ClassScore",
+    "Curves",
+    "Dataset",
+    "Environment",
+    "Evaluation",
+    "RunFacts",
+    "ScoreName",
+    "Scores",
+    "Training",
+    "learning_curves",
+    "overfit_epoch",
+    "read_run",
+]
+
+ScoreName = Literal["dice", "miou"]
+
+SCORES: dict[ScoreName, str] = {"dice": "Dice", "miou": "mIoU"}
+"""The metrics that may sort a table, as they are written for people."""
+
+PATIENCE = 3
+"""Validations without a better score that it takes to speak of overfitting rather than of noise."""
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Facts(BaseModel):
+    """A frozen part of a run's files; keys that a newer segfit added are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Dataset(_Facts):
+    """How many images the run saw, and the fingerprint of their files."""
+
+    training: Count
+    validation: Count
+    fingerprint: str
+
+
+class Environment(_Facts):
+    """Where and how the run was started (``environment.json``)."""
+
+    segfit: str
+    python: str
+    torch: str
+    device: Literal["cpu", "cuda"]
+    device_name: str
+    cores: Count
+    ranks: Count
+    git: str | None
+    platform: str
+    started: str
+    command: str
+    dataset: Dataset
+
+
+class Training(_Facts):
+    """What the training cost: seconds of wall time, bytes at the peak, images per second, trained parameters."""
+
+    epochs: Count
+    steps: Count
+    batch: Count
+    seconds: Amount
+    memory: Count
+    memory_kind: str
+    images_per_second: Amount
+    parameters: Count
+    best_epoch: Count
+    best_score: float
+
+
+class Scores(_Facts):
+    """Metrics over all images of a split, each in [0, 1]; means are over the classes that occur."""
+
+    dice: Unit
+    miou: Unit
+    pixel_accuracy: Unit
+    mean_accuracy: Unit
+    frequency_weighted_iou: Unit
+    dice_per_image: Unit
+
+
+class ClassScore(_Facts):
+    """The metrics of one class, None where it does not occur, and its number of annotated pixels."""
+
+    name: str
+    dice: Unit | None
+    iou: Unit | None
+    accuracy: Unit | None
+    pixels: Count
+
+    def score(self, name: ScoreName) -> float | None:
+        """Return the class's part in the mean that `name` stands for."""
+        return self.dice if name == "dice" else self.iou
+
+
+class Evaluation(_Facts):
+    """How the run was scored, its scores, and those of always answering the most common class."""
+
+    split: str
+    images: Count
+    resize: Literal["squash", "short-side"]
+    checkpoint: Literal["best", "last"]
+    seconds: Amount
+    scores: Scores
+    baseline: Scores
+    per_class: tuple[ClassScore, ...]
+
+
+class _Metrics(_Facts):
+    training: Training
+    evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """All that a finished run's folder tells.
+
+    Attributes:
+        path: the run folder.
+        recipe: the resolved recipe.
+        labels: the label space.
+        environment: versions, device, command and dataset.
+        training: time, memory and size.
+        evaluation: scores of the model that was kept.
+        events: the lines of ``events.jsonl``, in order, a torn last line left out.
+    """
+
+    path: Path
+    recipe: Recipe
+    labels: LabelSpace
+    environment: Environment
+    training: Training
+    evaluation: Evaluation
+    events: tuple[dict[str, Any], ...]
+
+    @property
+    def score_name(self) -> ScoreName:
+        """Which metric sorts this run."""
+        return self.recipe.evaluate.score
+
+    @property
+    def score(self) -> float:
+        """The score that sorts this run."""
+        return float(getattr(self.evaluation.scores, self.score_name))
+
+    @property
+    def hardware(self) -> str:
+        """What the run was trained on, for people: ``2 x Tesla T4``."""
+        ranks, device = self.environment.ranks, self.environment.device_name
+        return device if ranks == 1 else f"{ranks} x {device}"
+
+    @cached_property
+    def curves(self) -> "Curves":
+        """The run's learning curves."""
+        return learning_curves(self.events)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Learning curves; epochs rise strictly, and a value that was not finite is nan.
+
+    Attributes:
+        epoch: `(n,)` epochs that were trained.
+        train_loss: `(n,)` mean training loss of each.
+        validated: `(m,)` epochs that were validated.
+        validation_loss: `(m,)`.
+        dice: `(m,)`.
+        miou: `(m,)`.
+    """
+
+    epoch: NDArray[np.int64]
+    train_loss: NDArray[np.float64]
+    validated: NDArray[np.int64]
+    validation_loss: NDArray[np.float64]
+    dice: NDArray[np.float64]
+    miou: NDArray[np.float64]
+
+    def score(self, name: ScoreName) -> NDArray[np.float64]:
+        """Return the validation curve of the metric `name`."""
+        return self.dice if name == "dice" else self.miou
+
+
+def read_run(path: str | Path) -> RunFacts:
+    """Read a finished run's folder.
+
+    Raises:
+        RunError: no such folder, not a run, not finished, not evaluated, or a damaged file.
+    """
+    folder = RunFolder(path).open()
+    metrics = _checked(_Metrics, folder.metrics(), folder.metrics_file)
+    if metrics.evaluation is None:
+        raise RunError(f"{folder.metrics_file}: no evaluation: score the run with: segfit evaluate {folder.path}")
+    labels = folder.labels()
+    if [entry.name for entry in metrics.evaluation.per_class] != list(labels.names):
+        raise RunError(f"{folder.metrics_file}: its classes are not those of labels.json: evaluate the run again")
+    return RunFacts(
+        path=folder.path,
+        recipe=folder.recipe(),
+        labels=labels,
+        environment=_checked(Environment, folder.read(folder.environment_file), folder.environment_file),
+        training=metrics.training,
+        evaluation=metrics.evaluation,
+        events=tuple(_read_events(folder.events_file)),
+    )
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _checked(kind: type[M], value: dict[str, Any], file: Path) -> M:
+    """Return what a JSON file of a run folder says, as `kind`."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{file}: {where}: {first['msg']}: the file was changed: restore it or run again") from None
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def _read_events(file: Path) -> list[dict[str, Any]]:
+    """Return the events of a run; what a killed process left half-written is passed over.
+
+    A torn line can only be the last one, or stand before the ``start`` of the resumed run.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{file}: cannot be read: {error}") from None
+    parsed = [_event(line) for line in lines]
+    for number, (event, following) in enumerate(pairwise(parsed), 1):
+        if event is None and (following is None or following["event"] != "start"):
+            raise RunError(f"{file}, line {number}: not an event: the file is damaged: restore it or delete the line")
+    return [event for event in parsed if event is not None]
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """Return the event that a line holds; None when it is not a whole one."""
+    try:
+        event = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    complete = event["event"] not in {"epoch", "validation"} or isinstance(event.get("epoch"), int)
+    return event if complete else None
+
+
+def learning_curves(events: Iterable[dict[str, Any]]) -> Curves:
+    """Return the curves that a run's events draw.
+
+    A resumed run repeats what came after its checkpoint: of an epoch that occurs twice the last occurrence counts, and
+    what the first attempt logged beyond it is gone.
+    """
+    events = list(events)
+    trained = _without_repeats(events, "epoch")
+    validated = _without_repeats(events, "validation")
+    return Curves(
+        epoch=np.array([event["epoch"] for event in trained], dtype=np.int64),
+        train_loss=_column(trained, "loss"),
+        validated=np.array([event["epoch"] for event in validated], dtype=np.int64),
+        validation_loss=_column(validated, "loss"),
+        dice=_column(validated, "dice"),
+        miou=_column(validated, "miou"),
+    )
+
+
+def _without_repeats(events: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = []
+    for event in events:
+        if event["event"] == kind:
+            while kept and kept[-1]["epoch"] >= event["epoch"]:
+                kept.pop()
+            kept.append(event)
+    return kept
+
+
+def _column(events: Sequence[dict[str, Any]], key: str) -> NDArray[np.float64]:
+    """Return one value of every event; nan where it is missing or not finite."""
+    values = np.array([np.nan if (v := event.get(key)) is None else v for event in events], dtype=np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def overfit_epoch(curves: Curves, score: ScoreName = "dice") -> int | None:
+    """Return the epoch from which a run only fits its training images better.
+
+    That is the epoch of the best validation score (the last one of equal scores) when at least three validations
+    follow, all of them worse, while the training loss of the last epoch is lower than at that epoch. None otherwise:
+    the run still improved at its end, had too few validations to tell, or did not learn its training images either.
+
+    Args:
+        curves: the run's curves.
+        score: which validation score.
+    """
+    values = curves.score(score)
+    if not np.isfinite(values).any():
+        return None
+    best = len(values) - 1 - int(np.nanargmax(values[::-1]))
+    epoch = int(curves.validated[best])
+    at_best = curves.train_loss[curves.epoch == epoch]
+    if len(values) - 1 - best < PATIENCE or not at_best.size:
+        return None
+    return epoch if curves.train_loss[-1] < at_best[0] else None

@@ -1,0 +1,116 @@
+"""A grid of texts as a terminal table, as Markdown and as LaTeX; every name is escaped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Grid", "markdown_text"]
+
+GAP = 2
+"""Spaces between the columns in a terminal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Texts in rows and columns.
+
+    Attributes:
+        caption: one line that says what the table shows.
+        titles: title of each column.
+        numbers: whether a column holds numbers, which are aligned to the right.
+        body: the rows, best first.
+        footer: a last row that is set apart from the body.
+        essential: how many leading columns even a narrow terminal shows.
+    """
+
+    caption: str
+    titles: tuple[str, ...]
+    numbers: tuple[bool, ...]
+    body: tuple[tuple[str, ...], ...]
+    footer: tuple[str, ...]
+    essential: int
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        """Show the table in a terminal; one that is too narrow gets the essential columns and the names of the rest."""
+        widths = [max(cell_len(text) for text in column) for column in zip(*self._rows(), strict=True)]
+        fits = sum(widths) + GAP * (len(widths) - 1) <= options.max_width
+        shown = len(self.titles) if fits else self.essential
+        yield Text(self.caption, style="dim")
+        yield Text()
+        yield self._table(shown)
+        if not fits:
+            yield Text(f"\nA wider terminal also shows {', '.join(self.titles[shown:])}.", style="dim")
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [self.titles, *self.body, self.footer]
+
+    def _table(self, shown: int) -> Table:
+        """Return the first `shown` columns: the best row bold, the footer dim; names wrap, numbers do not."""
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        for title, number in list(zip(self.titles, self.numbers, strict=True))[:shown]:
+            justify: Literal["left", "right"] = "right" if number else "left"
+            table.add_column(Text(title), justify=justify, no_wrap=number, overflow="fold")
+        for position, texts in enumerate(self.body):
+            style = "bold" if position == 0 else ""
+            table.add_row(*(Text(text, style=style) for text in texts[:shown]))
+        table.add_row()
+        table.add_row(*(Text(text, style="dim") for text in self.footer[:shown]))
+        return table
+
+    def to_markdown(self) -> str:
+        """Return a caption and a table whose columns are aligned in the source, too; the footer is in italics."""
+        body = [[markdown_text(text) for text in texts] for texts in self.body]
+        footer = [f"*{markdown_text(text)}*" if text else "" for text in self.footer]
+        rows = [list(self.titles), *body, footer]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self.titles))]
+        rule = ["-" * (width - 1) + "-:"[number] for width, number in zip(widths, self.numbers, strict=True)]
+
+        def line(texts: Sequence[str]) -> str:
+            aligned = zip(texts, widths, self.numbers, strict=True)
+            return f"| {' | '.join(t.rjust(width) if number else t.ljust(width) for t, width, number in aligned)} |"
+
+        table = "\n".join([line(rows[0]), line(rule), *(line(row) for row in rows[1:])])
+        return f"{markdown_text(self.caption)}\n\n{table}"
+
+    def to_latex(self) -> str:
+        """Return a ``tabular`` with booktabs' rules."""
+        return "\n".join(
+            [
+                f"% {self.caption}",
+                rf"\begin{{tabular}}{{{''.join('lr'[number] for number in self.numbers)}}}",
+                r"  \toprule",
+                _latex_row(self.titles),
+                r"  \midrule",
+                *(_latex_row(texts) for texts in self.body),
+                r"  \midrule",
+                _latex_row(self.footer),
+                r"  \bottomrule",
+                r"\end{tabular}",
+            ]
+        )
+
+
+def markdown_text(text: str) -> str:
+    """Return `text` with Markdown's special characters escaped."""
+    return "".join(f"\\{char}" if char in "\\|*_`<[" else char for char in text)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "\N{EN DASH}": "--",
+}
+
+
+def _latex_row(texts: Sequence[str]) -> str:
+    escaped = ("".join(_LATEX.get(char, char) for char in text) for text in texts)
+    return f"  {' & '.join(escaped)} \\\\"

@@ -1,0 +1,199 @@
+"""Recipes and studies from files, shipped names, dictionaries and dotted overrides; and back to YAML."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from segfit.config.sections import Recipe
+from segfit.errors import RecipeError, did_you_mean
+
+__all__ = ["build_recipe", "load_recipe", "load_study", "merge", "shipped", "to_yaml"]
+
+
+def shipped(kind: Literal["recipe", "study"]) -> list[str]:
+    """Return the names of the recipes (``paper/unet-10``) or studies (``paper``) that come with segfit."""
+    root = files("segfit.recipes")
+    if kind == "study":
+        return sorted(p.name.removesuffix(".yaml") for p in root.iterdir() if p.name.endswith(".yaml"))
+    return sorted(
+        f"{folder.name}/{p.name.removesuffix('.yaml')}"
+        for folder in root.iterdir()
+        if folder.is_dir()
+        for p in folder.iterdir()
+        if p.name.endswith(".yaml")
+    )
+
+
+def load_recipe(spec: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        spec: path of a YAML or JSON file, a run folder (its stored recipe), or a shipped name (``paper/unet-10``).
+        overrides: ``section.key=value`` with YAML values, applied in order.
+
+    Raises:
+        RecipeError: nothing there, not readable, an unknown key or a wrong value.
+    """
+    return build_recipe(_tree(spec), overrides, where=str(spec))
+
+
+def build_recipe(tree: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "recipe") -> Recipe:
+    """Build a recipe from nested dictionaries; see `load_recipe`."""
+    merged = merge({}, tree)
+    for override in overrides:
+        merged = merge(merged, _parse_override(override))
+    try:
+        return Recipe.model_validate(merged)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {_explain(error)}") from None
+
+
+def load_study(spec: str | Path, overrides: Sequence[str] = ()) -> list[Recipe]:
+    """Read a study: a YAML list of recipes, each a name or ``{recipe: NAME, name: …, section: {key: value}}``.
+
+    Args:
+        spec: path of the list, or a shipped name (``demo``).
+        overrides: applied to every recipe, after its own.
+
+    Raises:
+        RecipeError: not a list, an entry without a recipe, two runs of one name, or what `load_recipe` raises.
+    """
+    path, entries = _read(spec, "study")
+    if not isinstance(entries, list) or not entries:
+        raise RecipeError(f"{spec}: a study is a list of recipes, one '- NAME' or '- recipe: NAME' each")
+    recipes = []
+    for number, given in enumerate(entries, 1):
+        where = f"{spec}, entry {number}"
+        entry = {"recipe": given} if isinstance(given, str) else given
+        if not isinstance(entry, dict) or not isinstance(entry.get("recipe"), str):
+            raise RecipeError(f"{where}: write the recipe's name or 'recipe: NAME' with overrides")
+        tree = _tree(entry["recipe"], beside=path.parent)
+        own = {key: value for key, value in entry.items() if key != "recipe"}
+        recipes.append(build_recipe(merge(tree, own), overrides, where=where))
+    names = [recipe.name for recipe in recipes]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecipeError(f"{spec}: two runs are called {name!r}: give one of them another name")
+    return recipes
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `over` laid on top, section by section; dotted keys in `over` reach into sections.
+
+    Naming another component (``model.name``) drops the options of the one it replaces.
+    """
+    result = dict(base)
+    for dotted, given in over.items():
+        key, _, rest = str(dotted).partition(".")
+        value = {rest: given} if rest else given
+        if isinstance(value, Mapping) and isinstance(result.get(key, {}), Mapping):
+            section = result.get(key, {})
+            if "name" in value and value["name"] != section.get("name", value["name"]):
+                section = {}
+            result[key] = merge(section, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _tree(spec: str | Path, *, beside: Path | None = None, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the dictionaries of a recipe file, with what it extends beneath."""
+    path, tree = _read(spec, "recipe", beside)
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{spec}: a recipe is a mapping of sections, not {type(tree).__name__}")
+    tree = {"name": path.parent.name if path.name == "recipe.json" else path.stem, **tree}
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return tree
+    if str(path) in seen:
+        raise RecipeError(f"{spec}: the recipes extend one another in a circle")
+    return merge(_tree(str(parent), beside=path.parent, seen=(*seen, str(path))), tree)
+
+
+def _read(spec: str | Path, kind: Literal["recipe", "study"], beside: Path | None = None) -> tuple[Path, Any]:
+    """Find the file that `spec` means and parse it."""
+    path = _find(spec, kind, beside)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read: {error}") from None
+    try:
+        if path.suffix == ".json":
+            return path, json.loads(text)
+        return path, yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise RecipeError(f"{path}: not valid {path.suffix.lstrip('.')}: {' '.join(str(error).split())}") from None
+
+
+def _find(spec: str | Path, kind: Literal["recipe", "study"], beside: Path | None) -> Path:
+    for base in (Path(), beside):
+        path = (base or Path()) / spec
+        if (path / "recipe.json").is_file() and kind == "recipe":
+            return path / "recipe.json"
+        if path.is_file():
+            if path.suffix not in {".yaml", ".yml", ".json"}:
+                raise RecipeError(f"{path}: a {kind} ends in .yaml, .yml or .json")
+            return path
+    inside = Path(str(files("segfit.recipes"))) / f"{spec}.yaml"
+    if inside.is_file() and str(spec) in shipped(kind):
+        return inside
+    # A shipped name never has a suffix, so a name with one was meant as a path.
+    if Path(spec).suffix in {".yaml", ".yml", ".json"}:
+        raise RecipeError(f"{spec}: no such file")
+    raise RecipeError(f"no {kind} is called {str(spec)!r}{did_you_mean(str(spec), shipped(kind))}")
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice (YAML itself keeps the last one silently)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[a-z_][\w-]*(\.[a-z_][\w-]*)*", key.strip()):
+        raise RecipeError(f"{text!r} is not an override: write section.key=value, for example train.epochs=3")
+    try:
+        return {key.strip(): yaml.safe_load(value)}
+    except yaml.YAMLError:
+        raise RecipeError(f"{text!r}: the value is not valid YAML: put quotes around it") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """Return one line for the first thing that is wrong."""
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    dotted = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {dotted!r}{did_you_mean(location[-1], _fields(location[:-1]))}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f" (got {given!r})" if isinstance(given, (str, int, float, bool)) else ""
+    return f"{dotted}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _fields(location: Iterable[str]) -> list[str]:
+    """Return the keys of the section at `location`."""
+    section: type[BaseModel] = Recipe
+    for part in location:
+        annotation = section.model_fields[part].annotation if part in section.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        section = annotation
+    return list(section.model_fields)
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """Return a recipe as YAML that `load_recipe` reads back."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)

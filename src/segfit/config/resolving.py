@@ -1,0 +1,118 @@
+"""Completing a recipe: the one place where values are derived."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from segfit.config.sections import AugmentConfig, Component, EvaluateConfig, Recipe, TrainConfig
+from segfit.errors import RecipeError
+from segfit.registry import Registry
+
+__all__ = ["PRESETS", "Hardware", "precisions", "resolve"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """What `resolve` needs to know of the machine.
+
+    Attributes:
+        device: ``"cuda"`` or ``"cpu"``, the best there is.
+        bf16: bfloat16 arithmetic is native, not emulated.
+        fp16: the same for float16.
+        cores: CPU cores for this rank.
+        cache: folder for generated data.
+    """
+
+    device: Literal["cpu", "cuda"]
+    bf16: bool
+    fp16: bool
+    cores: int
+    cache: Path
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"scale": None, "flip": 0.0, "color": 0.0},
+    "standard": {"scale": (0.5, 2.0), "flip": 0.5, "color": 0.4},
+}
+"""What an augmentation preset means; `scale: null` is the squash to `size`."""
+
+
+def resolve(recipe: Recipe, registries: Mapping[str, Registry[Any]], hardware: Hardware) -> Recipe:
+    """Fill in everything a recipe leaves open: the one place where values are derived.
+
+    Resolving a resolved recipe changes nothing. A recipe that another machine resolved keeps its choices and is refused
+    where this machine cannot honour them.
+
+    Args:
+        recipe: as read.
+        registries: the registry of each component section (``"model"``, ``"loss"``, ``"data"``).
+        hardware: what the machine has.
+
+    Raises:
+        RecipeError: an unknown component or option, or something that this machine lacks.
+    """
+    sections: dict[str, Any] = {
+        "data": _resolve_data(recipe, registries["data"], hardware),
+        "model": _with_options(recipe.model, registries["model"]),
+        "loss": _with_options(recipe.loss, registries["loss"]),
+        "augment": _resolve_augment(recipe.augment),
+        "train": _resolve_train(recipe.train, hardware),
+        "evaluate": _resolve_evaluate(recipe),
+    }
+    return Recipe.model_validate({**recipe.model_dump(), **{k: v.model_dump() for k, v in sections.items()}})
+
+
+def _with_options(component: Component, registry: Registry[Any]) -> Component:
+    """Return the component with its options checked and completed."""
+    return component.model_copy(update=registry.options(component.name, component.options))
+
+
+def _resolve_data(recipe: Recipe, registry: Registry[Any], hardware: Hardware) -> Component:
+    data = recipe.data
+    options = registry.options(data.name, data.options)
+    root = data.root
+    if root is None:
+        if data.name != "scenes":
+            raise RecipeError(f"data.root: say where the {data.name} dataset is, for example data.root=/path/to/it")
+        # Other options are other images: each set of them has its own folder.
+        root = hardware.cache / "-".join(["scenes", *(f"{key}{value}" for key, value in sorted(options.items()))])
+    return data.model_copy(update={**options, "root": root.expanduser().absolute()})
+
+
+def _resolve_augment(augment: AugmentConfig) -> AugmentConfig:
+    preset = PRESETS[augment.preset]
+    chosen = {key: value for key in preset if (value := getattr(augment, key)) is not None}
+    if augment.preset == "paper" and chosen.get("scale"):
+        raise RecipeError("augment.scale: the preset paper squashes every image to its size: use preset: standard")
+    resolved = augment.model_copy(update={**preset, **chosen})
+    if resolved.scale is not None and resolved.scale[0] > resolved.scale[1]:
+        raise RecipeError(f"augment.scale: {resolved.scale[0]} is larger than {resolved.scale[1]}")
+    return resolved
+
+
+def _resolve_train(train: TrainConfig, hardware: Hardware) -> TrainConfig:
+    device = hardware.device if train.device == "auto" else train.device
+    if device == "cuda" and hardware.device != "cuda":
+        raise RecipeError("train.device: no CUDA GPU is usable here: set train.device=cpu")
+    usable = precisions(hardware, device)
+    precision = usable[0] if train.precision == "auto" else train.precision
+    if precision not in usable:
+        raise RecipeError(
+            f"train.precision: this {device.upper()} would only emulate {precision}, many times slower: "
+            f"use {' or '.join(usable)}"
+        )
+    workers = min(8, hardware.cores - 1) if train.workers is None else train.workers
+    return train.model_copy(update={"device": device, "precision": precision, "workers": workers})
+
+
+def precisions(hardware: Hardware, device: str | None = None) -> list[str]:
+    """Return the precisions that `device` (by default the best one) computes in natively, the best one first."""
+    gpu = (device or hardware.device) == "cuda"
+    return ["bf16"] * hardware.bf16 + ["fp16"] * (gpu and hardware.fp16) + ["fp32"]
+
+
+def _resolve_evaluate(recipe: Recipe) -> EvaluateConfig:
+    resize = recipe.evaluate.resize or ("squash" if recipe.augment.preset == "paper" else "short-side")
+    batch = recipe.evaluate.batch or max(1, recipe.train.batch // recipe.train.accumulate)
+    return recipe.evaluate.model_copy(update={"resize": resize, "batch": batch})

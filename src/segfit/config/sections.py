@@ -1,0 +1,203 @@
+"""The sections of a recipe: what can be said, of which type, with which default."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "AugmentConfig",
+    "Component",
+    "DataConfig",
+    "EvaluateConfig",
+    "LabelsConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "Recipe",
+    "Rest",
+    "Section",
+    "TrainConfig",
+]
+
+Rest = Literal["ignore", "other", "most-common"]
+"""What becomes of the classes that are not selected: not scored, one extra class, or the most common class."""
+
+Positive = Annotated[int, Field(gt=0)]
+Size = tuple[Positive, Positive]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, by keyword, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Component(Section):
+    """A part that names a registered builder; its further keys are the builder's options.
+
+    The options are kept as they come and checked against the builder's signature in `resolve`, so that an unknown one
+    is refused there.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    """Registered name of the builder."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The builder's options."""
+        return dict(self.model_extra or {})
+
+
+class DataConfig(Component):
+    """Where the images and masks come from."""
+
+    name: str = "scenes"
+    """Kind of dataset: scenes, ade20k, folder, or a registered one."""
+    root: Path | None = None
+    """Folder of the dataset. Needed by every kind but scenes, which is written to the cache folder."""
+    train: str = "training"
+    """Training split: a folder name, or for the kind `folder` also a list file."""
+    validation: str = "validation"
+    """Split that is scored and that chooses the best checkpoint."""
+    limit_train: Positive | None = None
+    """Use only the first so many training images."""
+    limit_validation: Positive | None = None
+    """Use only the first so many validation images."""
+
+
+class LabelsConfig(Section):
+    """Which classes are learnt."""
+
+    top: Positive | None = None
+    """Keep only the K most common classes."""
+    classes: tuple[str, ...] | None = None
+    """Keep only these classes, by name (not together with top)."""
+    rest: Rest = "ignore"
+    """What becomes of the other classes: ignore, other (one extra class) or most-common (the paper's substitution)."""
+    ratios: Literal["published", "dataset"] = "published"
+    """Choose the most common classes by the published pixel ratios or by counting the training masks."""
+
+
+class AugmentConfig(Section):
+    """How an image and its mask are brought to the training size; values left out come from the preset."""
+
+    preset: Literal["paper", "standard"] = "standard"
+    """paper: squash to `size`, nothing else. standard: random scale, crop, flip and colour."""
+    size: Size = (512, 512)
+    """Height and width of the training batch."""
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+    """Range of the random scale before the crop; relative to the image whose short side equals `size`."""
+    flip: Share | None = None
+    """Probability of a horizontal flip."""
+    color: Share | None = None
+    """Strength of the random brightness, contrast, saturation and hue changes."""
+
+
+class ModelConfig(Component):
+    """The model."""
+
+    name: str = "unet"
+    """Model family: unet, attention_unet, deeplabv3, or a registered one."""
+
+
+class LossConfig(Component):
+    """The loss."""
+
+    name: str = "cross_entropy"
+    """Loss: cross_entropy, or a registered one."""
+
+
+class OptimConfig(Section):
+    """The optimizer and its schedule."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adamw"
+    """Optimizer."""
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay; decoupled for adamw."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of sgd."""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Moment decay rates of adam and adamw."""
+    backbone_lr: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on the learning rate of pretrained backbone parameters."""
+    schedule: Literal["constant", "poly", "cosine"] = "poly"
+    """Shape of the learning rate after the warm-up."""
+    power: Annotated[float, Field(gt=0)] = 0.9
+    """Exponent of the poly schedule."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps of linear warm-up."""
+    min_lr: Share = 0.0
+    """The schedule's end, as a share of the peak."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of the gradient."""
+
+
+class TrainConfig(Section):
+    """The loop."""
+
+    epochs: Positive | None = None
+    """Passes over the training images (or give steps)."""
+    steps: Positive | None = None
+    """Optimizer steps (or give epochs)."""
+    batch: Positive = 8
+    """Images per optimizer step, over all ranks and micro-batches."""
+    accumulate: Positive = 1
+    """Micro-batches per optimizer step."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the forward pass; auto is bf16 or fp16 where the hardware has it, else fp32."""
+    channels_last: bool = True
+    """Keep tensors in NHWC order."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU when there is one."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides initial weights, order, augmentation and dropout."""
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Loader processes per rank; by default the cores that are left, at most 8."""
+    validate_every: Positive = 1
+    """Epochs between validations; the last epoch is always validated."""
+    continue_from: str | None = None
+    """Start from the last checkpoint of this run: a folder, or the name of a run beside this one."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainConfig":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch {self.batch} is not a multiple of accumulate {self.accumulate}")
+        return self
+
+
+class EvaluateConfig(Section):
+    """How a model is scored: always at the original size of each image."""
+
+    resize: Literal["squash", "short-side"] | None = None
+    """Input of the model: squashed to the training size, or its short side brought to it; by default as trained."""
+    batch: Positive | None = None
+    """Images per forward pass, where their sizes agree; by default the training batch per rank."""
+    score: Literal["dice", "miou"] = "dice"
+    """Which metric chooses the best checkpoint and sorts tables: macro Dice or mean IoU over the classes that occur."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which checkpoint is scored when training ends (the paper scored the last one)."""
+    examples: Annotated[int, Field(ge=0)] = 8
+    """How many validation images keep their predicted mask in the run folder, for reports."""
+
+
+class Recipe(Section):
+    """All of a run. `resolve` fills what is left out."""
+
+    name: str = "custom"
+    """What the run is called in tables and, unless told otherwise, its folder."""
+    data: DataConfig = DataConfig()
+    labels: LabelsConfig = LabelsConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig(epochs=10)
+    evaluate: EvaluateConfig = EvaluateConfig()

@@ -1,0 +1,107 @@
+"""From light to a photograph: shadows, contact shading, haze, exposure, lens and sensor; and the mask beside it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segfit.data.scenery.ade import Ade
+from segfit.data.scenery.stage import OVER, Stage
+from segfit.data.scenery.texture import Array, Color
+
+__all__ = ["Film", "develop"]
+
+
+@dataclass(frozen=True)
+class Film:
+    """How a scene is photographed.
+
+    Attributes:
+        exposure: factor on the light.
+        balance: RGB factors, the colour temperature.
+        haze: share of a thing's own colour lost per metre.
+        haze_color: what it is lost to.
+        softness: radius of the shadows' borders, relative to the short side.
+        sun_patch: light of the sun that falls in through windows, relative to what is there.
+        vignette: how much darker the corners are.
+        grain: deviation of the sensor's noise at mid grey, of 255.
+    """
+
+    exposure: float = 1.0
+    balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    haze: float = 0.0
+    haze_color: Color | None = None
+    softness: float = 0.004
+    sun_patch: Color | None = None
+    vignette: float = 0.2
+    grain: float = 2.5
+
+
+def develop(stage: Stage, film: Film) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the picture `(H, W, 3)` uint8 RGB and its mask `(H, W)` uint8 of ADE20K ids."""
+    size = (stage.camera.width, stage.camera.height)
+    light = cv2.resize(stage.color, size, interpolation=cv2.INTER_AREA)
+    near = cv2.resize(stage.near, size, interpolation=cv2.INTER_AREA)
+    mask = majority(stage.label)
+    light *= _ground_light(stage, film)
+    light *= _contact_shading(near, min(size))[..., None]
+    if film.haze and film.haze_color is not None:
+        clear = np.exp(-film.haze / np.maximum(near, 1e-5))[..., None]
+        clear[near <= 0] = 1
+        light = film.haze_color + (light - film.haze_color) * clear
+    return _expose(light.astype(np.float32), film, stage.rng), mask
+
+
+def majority(label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the most frequent of the 2x2 samples of each pixel; of two equally frequent ones, the upper left's."""
+    assert OVER == 2, "written for four samples"
+    a, b, c, d = label[::2, ::2], label[::2, 1::2], label[1::2, ::2], label[1::2, 1::2]
+    rest = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
+    return np.where((a == b) | (a == c) | (a == d), a, rest)
+
+
+def _ground_light(stage: Stage, film: Film) -> Array:
+    """Return the factor of cast shadows and sun patches, which fall on the ground only."""
+    size = (stage.camera.width, stage.camera.height)
+    ground = cv2.resize(stage.ground.astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None]
+    sigma = film.softness * min(size)
+    shade = _soft(stage.shade, sigma)[..., None]
+    factor: Array = 1 + ground * shade * (stage.light.shadow_color - 1)
+    if film.sun_patch is not None:
+        sunny = _soft(stage.sunny, 0.004 * min(size))[..., None] * (1 - 0.8 * shade)
+        factor *= 1 + ground * sunny * film.sun_patch
+    return factor.astype(np.float32)
+
+
+def _soft(mask: NDArray[np.uint8], sigma: float) -> Array:
+    blurred: Array = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(sigma, 0.3))
+    return blurred
+
+
+def _contact_shading(near: Array, short: int) -> Array:
+    """Return the darkening of what lies just behind something else (Luft et al. 2006, depth unsharp masking)."""
+    depth = np.log(np.maximum(near, 1e-3))
+    total = np.ones_like(depth)
+    for radius, strength, limit in ((0.012, 0.55, 0.25), (0.04, 0.3, 0.3)):
+        behind = cv2.GaussianBlur(depth, (0, 0), radius * short) - depth
+        total -= strength * np.clip(behind, 0, limit) * (near > 0.004)
+    return total
+
+
+def _expose(light: Array, film: Film, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the photograph of linear light: bloom, tone curve, vignette and noise."""
+    light *= np.array(film.balance, np.float32) * np.float32(film.exposure)
+    height, width = light.shape[:2]
+    small = cv2.resize(light, (max(width // 4, 1), max(height // 4, 1)), interpolation=cv2.INTER_AREA)
+    bright = cv2.GaussianBlur(np.clip(small - 0.9, 0, 2), (0, 0), 0.008 * min(height, width))
+    light += 0.5 * cv2.resize(bright, (width, height), interpolation=cv2.INTER_LINEAR)
+    y = (np.arange(height, dtype=np.float32)[:, None] + 0.5) / height - 0.5
+    x = (np.arange(width, dtype=np.float32)[None, :] + 0.5) / width - 0.5
+    light *= (1 - film.vignette * 2 * (x * x + y * y))[..., None]
+    # A shoulder keeps highlights from clipping: the curve is the identity for shadows and reaches 1 at 4.
+    light = np.maximum(light, 0)
+    toned = np.sqrt(light * (1 + light / 16) / (1 + 0.25 * light) * 0.98)
+    toned = toned + 0.06 * np.sin(2 * np.pi * np.clip(toned, 0, 1)) * -0.5
+    values = toned * 255 + rng.standard_normal(light.shape, dtype=np.float32) * np.float32(film.grain)
+    return np.clip(values + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,440 @@
+"""Builds every part from a resolved recipe: the only file that knows them all."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segfit import config
+from segfit.config import Recipe, load_recipe, load_study
+from segfit.data import SOURCES, Record, Source
+from segfit.data.loader import EvalLoader, TrainLoader
+from segfit.data.ratios import count_ratios
+from segfit.errors import DataError, RunError
+from segfit.evaluate.engine import Evaluation, evaluate_model, write_label_map
+from segfit.evaluate.metrics import Scores, majority_baseline, majority_counts, per_image_dice, scores, summary
+from segfit.evaluate.records import Records, write_records
+from segfit.folder import RunFolder, write_json
+from segfit.labels import LabelSpace, LabelTable, select
+from segfit.losses import LOSSES, Loss
+from segfit.models import MODELS, Segmenter
+from segfit.registry import Registry
+from segfit.train.checkpoint import load_weights
+from segfit.train.device import PeakMemory, hardware
+from segfit.train.environment import describe
+from segfit.train.loop import fit
+from segfit.train.parallel import Ranks, ranks
+
+__all__ = [
+    "Parts",
+    "build_source",
+    "evaluation_facts",
+    "label_space",
+    "label_table",
+    "overridden",
+    "recipe_schema",
+    "resolve",
+    "resume",
+    "scores_facts",
+    "study",
+    "train",
+]
+
+REGISTRIES: dict[str, Registry[Any]] = {"data": SOURCES, "model": MODELS, "loss": LOSSES}
+
+
+def resolve(recipe: Recipe) -> Recipe:
+    """Complete `recipe` for this machine (see `config.resolve`)."""
+    return config.resolve(recipe, REGISTRIES, hardware())
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON Schema of recipes with every registered component."""
+    return config.json_schema(REGISTRIES)
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def build_source(recipe: Recipe) -> Source:
+    """Return the dataset of a resolved recipe."""
+    data = recipe.data
+    assert data.root is not None, "the recipe is resolved"
+    return SOURCES.build(data.name, data.root, **data.options)
+
+
+def label_space(recipe: Recipe, source: Source) -> LabelSpace:
+    """Return the classes that a resolved recipe learns of `source`."""
+    labels = recipe.labels
+    return select(label_table(recipe, source), top=labels.top, classes=labels.classes, rest=labels.rest)
+
+
+def label_table(recipe: Recipe, source: Source) -> LabelTable:
+    """Return the classes of `source`, with the pixel ratios that the recipe chooses by."""
+    return count_ratios(source, recipe.data.train) if recipe.labels.ratios == "dataset" else source.labels
+
+
+class Parts:
+    """What a resolved recipe stands for, built when first asked for.
+
+    Args:
+        recipe: resolved.
+        group: this process among its peers.
+        labels: the label space, where a run has stored it; else derived from the recipe.
+    """
+
+    def __init__(self, recipe: Recipe, group: Ranks, labels: LabelSpace | None = None) -> None:
+        self.recipe, self.ranks = recipe, group
+        # One rank may have to write a generated dataset; the others then find it.
+        if group.main:
+            build_source(recipe)
+        group.wait()
+        self.source = build_source(recipe)
+        self.labels = labels or label_space(recipe, self.source)
+
+    def records(self, split: str, limit: int | None = None) -> list[Record]:
+        """Return the records of a split, at most `limit`."""
+        records = self.source.records(split)[:limit]
+        if not records:
+            raise DataError(f"{self.recipe.data.root}: the split {split!r} has no images")
+        return records
+
+    @cached_property
+    def training(self) -> list[Record]:
+        """The training records."""
+        return self.records(self.recipe.data.train, self.recipe.data.limit_train)
+
+    @cached_property
+    def validation(self) -> list[Record]:
+        """The validation records."""
+        return self.records(self.recipe.data.validation, self.recipe.data.limit_validation)
+
+    @cached_property
+    def model(self) -> Segmenter:
+        """The model on the rank's device, with the seed's initial weights."""
+        options, train = self.recipe.model, self.recipe.train
+        torch.manual_seed(train.seed)
+        model = MODELS.build(options.name, len(self.labels), **options.options).to(self.ranks.device)
+        return model.to(memory_format=torch.channels_last) if train.channels_last else model
+
+    @cached_property
+    def loss(self) -> Loss:
+        """The loss on the rank's device."""
+        return LOSSES.build(self.recipe.loss.name, len(self.labels), **self.recipe.loss.options).to(self.ranks.device)
+
+    def train_loader(self) -> TrainLoader:
+        """Return this rank's training batches."""
+        train = self.recipe.train
+        assert train.workers is not None, "the recipe is resolved"
+        return TrainLoader(
+            self.source,
+            self.training,
+            self.labels,
+            self.recipe.augment,
+            batch=train.batch,
+            seed=train.seed,
+            rank=self.ranks.rank,
+            world=self.ranks.world,
+            workers=train.workers,
+            pin=self.ranks.device.type == "cuda",
+        )
+
+    def score(self, records: Sequence[Record], **more: Any) -> Evaluation:
+        """Score the model on `records`; `more` as in `evaluate_model`."""
+        settings, train = self.recipe.evaluate, self.recipe.train
+        assert settings.resize is not None, "the recipe is resolved"
+        assert settings.batch is not None
+        assert train.workers is not None
+        loader = EvalLoader(
+            self.source,
+            records,
+            self.labels,
+            size=self.recipe.augment.size,
+            resize=settings.resize,
+            batch=settings.batch,
+            rank=self.ranks.rank,
+            world=self.ranks.world,
+            workers=train.workers,
+        )
+        return evaluate_model(
+            self.model, loader, self.labels, ranks=self.ranks, precision=train.precision, loss=self.loss, **more
+        )
+
+
+# --- train -----------------------------------------------------------------------------------------------------------
+
+
+def train(
+    recipe: Recipe | str | Path,
+    out: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Train one model, score it, and return the run folder.
+
+    Args:
+        recipe: a recipe, or what `load_recipe` reads.
+        out: the run folder, which must not hold a run yet; by default ``runs/NAME``.
+        overrides: ``section.key=value`` on top of the recipe.
+
+    Raises:
+        UserError: recipe, data or folder are wrong.
+        Interrupted: a signal came; `resume` goes on.
+    """
+    recipe = resolve(overridden(recipe, overrides))
+    folder = RunFolder(out if out is not None else Path("runs") / recipe.name)
+    with ranks(str(recipe.train.device)) as group:
+        # Every rank looks before the first one writes.
+        taken = folder.exists()
+        group.wait()
+        if taken:
+            raise RunError(
+                f"{folder.path}: holds a run already: go on with it (--resume) or choose another folder (--out)"
+            )
+        _train(recipe, folder, group, resume=False)
+    return folder.path
+
+
+def resume(run: str | Path, *, overrides: Sequence[str] = ()) -> Path:
+    """Go on with an interrupted run, or prolong a finished one (``train.epochs=125``), and return its folder.
+
+    Raises:
+        RunError: no run there, or an override changes what its checkpoint depends on.
+    """
+    folder = RunFolder(run).open()
+    stored = folder.recipe()
+    recipe = resolve(overridden(stored, overrides))
+    _check_same(stored, recipe, folder)
+    if folder.finished() and _length(stored) == _length(recipe):
+        return folder.path
+    with ranks(str(recipe.train.device)) as group:
+        _train(recipe, folder, group, resume=True)
+    return folder.path
+
+
+def study(
+    recipes: Sequence[Recipe] | str | Path,
+    out: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    on_run: Callable[[Recipe], None] = lambda _: None,
+) -> list[Path]:
+    """Train several recipes one after the other and return their run folders; finished ones are kept as they are.
+
+    Args:
+        recipes: recipes, or what `load_study` reads.
+        out: folder of the runs; by default ``runs``.
+        overrides: on top of every recipe.
+        on_run: called before each run.
+    """
+    if isinstance(recipes, str | Path):
+        recipes = load_study(recipes, overrides)
+    root = Path(out if out is not None else "runs")
+    # All of them are looked at before the first one trains: a typo in the last recipe must not cost a night.
+    resolved = [resolve(recipe) for recipe in recipes]
+    for recipe in resolved:
+        folder = RunFolder(root / recipe.name)
+        if folder.exists():
+            _check_same(folder.recipe(), recipe, folder)
+        else:
+            label_space(recipe, build_source(recipe))
+    paths = []
+    for recipe in resolved:
+        on_run(recipe)
+        folder = RunFolder(root / recipe.name)
+        changes = [
+            f"train.{key}={value}" for key, value in zip(("epochs", "steps"), _length(recipe), strict=True) if value
+        ]
+        paths.append(resume(folder.path, overrides=changes) if folder.exists() else train(recipe, folder.path))
+    return paths
+
+
+def overridden(recipe: Recipe | str | Path, overrides: Sequence[str]) -> Recipe:
+    """Return a recipe, or what `load_recipe` reads, with overrides on top."""
+    if isinstance(recipe, Recipe):
+        return config.build_recipe(recipe.model_dump(mode="json"), overrides) if overrides else recipe
+    return load_recipe(recipe, overrides)
+
+
+def _length(recipe: Recipe) -> tuple[int | None, int | None]:
+    return recipe.train.epochs, recipe.train.steps
+
+
+FREE = {
+    "name",
+    "evaluate",
+    "train.epochs",
+    "train.steps",
+    "train.workers",
+    "train.validate_every",
+    "train.continue_from",
+}
+"""What may change between two starts of a run: it does not touch what the checkpoint stands for."""
+
+
+def _check_same(stored: Recipe, wanted: Recipe, folder: RunFolder) -> None:
+    """Refuse to go on with a run under a recipe that would have made another one."""
+    before, after = _flat(stored.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
+    for key in sorted(before.keys() | after.keys()):
+        if key in FREE or key.split(".")[0] in FREE or before.get(key) == after.get(key):
+            continue
+        raise RunError(
+            f"{folder.path}: was trained with {key}={before.get(key)}, not {after.get(key)}: choose another folder "
+            "(--out) or another name, or remove this one"
+        )
+    for length, name in zip(zip(_length(stored), _length(wanted), strict=True), ("epochs", "steps"), strict=True):
+        if length[0] is not None and length[1] is not None and length[1] < length[0]:
+            raise RunError(
+                f"{folder.path}: was planned for {length[0]} {name}, more than {length[1]}: choose another name"
+            )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested dictionaries with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
+
+
+def _train(recipe: Recipe, folder: RunFolder, group: Ranks, *, resume: bool) -> None:
+    parts = Parts(recipe, group)
+    training, validation = parts.training, parts.validation
+    peak = PeakMemory(group.device)
+    loader = parts.train_loader()
+    origin = _origin(recipe, folder) if not resume else None
+    if group.main:
+        if origin is not None:
+            _copy_state(origin, folder)
+        folder.metrics_file.unlink(missing_ok=True)
+        folder.write_recipe(recipe, parts.labels)
+        facts = describe(group, {"training": training, "validation": validation})
+        write_json(folder.environment_file, facts)
+    group.wait()
+
+    def validate(between: Callable[[], None]) -> dict[str, float]:
+        evaluation = parts.score(validation, between=between)
+        scored = scores(evaluation.confusion)
+        return {
+            "loss": evaluation.loss,
+            "dice": scored.dice,
+            "miou": scored.miou,
+            "pixel_accuracy": scored.pixel_accuracy,
+        }
+
+    go_on = (resume and folder.last.is_file()) or origin is not None
+    progress = fit(
+        parts.model,
+        parts.loss,
+        loader,
+        validate,
+        recipe=recipe,
+        folder=folder,
+        ranks=group,
+        peak=peak,
+        resume=go_on,
+    )
+    training_facts = {
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "batch": recipe.train.batch,
+        "seconds": progress.seconds,
+        "memory": group.largest(progress.memory),
+        "memory_kind": peak.kind,
+        "images_per_second": progress.step * recipe.train.batch / max(progress.train_seconds, 1e-9),
+        "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+        "best_epoch": progress.best_epoch,
+        "best_score": progress.best_score,
+    }
+    _final_score(parts, folder, training_facts)
+
+
+def _final_score(parts: Parts, folder: RunFolder, training: dict[str, Any]) -> None:
+    """Score the chosen checkpoint and write what reports read."""
+    settings, group = parts.recipe.evaluate, parts.ranks
+    load_weights(folder.best if settings.checkpoint == "best" else folder.last, parts.model)
+    kept = _examples([record.id for record in parts.validation], settings.examples)
+    if group.main:
+        shutil.rmtree(folder.examples, ignore_errors=True)
+    group.wait()
+
+    def keep(name: str, prediction: NDArray[np.uint8]) -> None:
+        if name in kept:
+            write_label_map(folder.examples / f"{name}.png", prediction, parts.labels.colors)
+
+    evaluation = parts.score(parts.validation, on_image=keep)
+    if group.main:
+        write_records(folder.per_image_file, evaluation.records, len(parts.labels))
+        facts = evaluation_facts(
+            evaluation, parts.labels, split=parts.recipe.data.validation, checkpoint=settings.checkpoint
+        )
+        write_json(folder.metrics_file, {"training": training, "evaluation": {**facts, "resize": settings.resize}})
+    group.wait()
+
+
+def evaluation_facts(evaluation: Evaluation, labels: LabelSpace, *, split: str, checkpoint: str) -> dict[str, Any]:
+    """Return an evaluation as JSON-ready facts, with the scores of predicting the majority class beside them."""
+    per_image = Records.of(evaluation.records, len(labels)).class_counts()
+    facts = {
+        "split": split,
+        "images": len(evaluation.records),
+        "checkpoint": checkpoint,
+        "seconds": evaluation.seconds,
+        "loss": evaluation.loss,
+        **scores_facts(scores(evaluation.confusion), labels),
+    }
+    facts["scores"]["dice_per_image"] = per_image_dice(per_image)
+    facts["baseline"]["dice_per_image"] = per_image_dice(majority_counts(per_image.target))
+    return facts
+
+
+def scores_facts(result: Scores, labels: LabelSpace) -> dict[str, Any]:
+    """Return ``scores``, ``baseline`` (the majority class everywhere) and ``per_class``, JSON-ready."""
+    baseline = majority_baseline(np.array(result.class_pixels))
+    return {**summary(result, labels.names), "baseline": summary(baseline, labels.names)["scores"]}
+
+
+def _examples(ids: Sequence[str], count: int) -> set[str]:
+    """Return `count` ids, evenly spread over the split: the same for every run on it."""
+    if count == 0:
+        return set()
+    return {ids[i] for i in np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)}
+
+
+def _origin(recipe: Recipe, folder: RunFolder) -> RunFolder | None:
+    """Return the run that this one continues.
+
+    Raises:
+        RunError: it is not there or was trained differently.
+    """
+    name = recipe.train.continue_from
+    if name is None:
+        return None
+    candidates = [RunFolder(folder.path.parent / name), RunFolder(name)]
+    for origin in candidates:
+        if origin.exists():
+            _check_same(origin.recipe(), recipe, origin)
+            return origin
+    raise RunError(
+        f"{candidates[0].path}: no such run to continue: train it first, or start from scratch with "
+        "train.continue_from=null"
+    )
+
+
+def _copy_state(origin: RunFolder, folder: RunFolder) -> None:
+    """Start `folder` where `origin` stands: its checkpoints and its events."""
+    if not origin.last.is_file():
+        raise RunError(f"{origin.path}: has no checkpoint to continue from")
+    folder.last.parent.mkdir(parents=True, exist_ok=True)
+    for source, target in (
+        (origin.events_file, folder.events_file),
+        (origin.best, folder.best),
+        (origin.last, folder.last),
+    ):
+        if source.is_file():
+            shutil.copyfile(source, target)

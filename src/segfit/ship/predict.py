@@ -1,0 +1,66 @@
+"""A trained model as a function from an image to its label map."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segfit.data import Image
+from segfit.data.augment import fit
+from segfit.data.decode import read_image
+from segfit.evaluate.engine import label_map, predict_group
+from segfit.labels import LabelSpace
+from segfit.models import Segmenter
+
+__all__ = ["Predictor", "overlay"]
+
+
+class Predictor:
+    """Segments images of any size.
+
+    Args:
+        model: in evaluation mode, on `device`.
+        labels: what the train ids mean.
+        size: the model's input size (height, width), as trained.
+        resize: how an image is brought to it.
+        device: where the model is.
+        precision: of the forward pass.
+    """
+
+    def __init__(
+        self,
+        model: Segmenter,
+        labels: LabelSpace,
+        *,
+        size: tuple[int, int],
+        resize: Literal["squash", "short-side"],
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.model, self.labels = model, labels
+        self.size, self.resize = size, resize
+        self.device, self.precision = device, precision
+
+    def __call__(self, image: Image | str | Path) -> NDArray[np.uint8]:
+        """Return the `(H, W)` uint8 train ids of an `(H, W, 3)` uint8 RGB image or of an image file.
+
+        Raises:
+            DataError: the file is missing, truncated or not an image.
+            ValueError: the array is not `(H, W, 3)` uint8.
+        """
+        if not isinstance(image, np.ndarray):
+            image = read_image(Path(image))
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"an image is an (H, W, 3) uint8 array, not {image.shape} {image.dtype}")
+        output, _ = predict_group(self.model, [fit(image, self.size, self.resize)], self.device, self.precision)
+        return label_map(output, (image.shape[0], image.shape[1])).to(torch.uint8).cpu().numpy()
+
+
+def overlay(image: Image, mask: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]], alpha: float = 0.55) -> Image:
+    """Return `image` with the colour of each pixel's class laid over it; `alpha` is the colour's share."""
+    palette = np.array([*colors, *[(0, 0, 0)] * (256 - len(colors))], dtype=np.uint8)
+    return np.asarray(cv2.addWeighted(image, 1 - alpha, palette[mask], alpha, 0), dtype=np.uint8)

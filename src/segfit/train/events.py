@@ -1,0 +1,117 @@
+"""What a run says while it goes: JSON lines for machines, a progress line for people."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from segfit.errors import RunError
+
+__all__ = ["EventLog", "bytes_text"]
+
+
+class EventLog:
+    """Appends events to ``events.jsonl`` and shows them.
+
+    A terminal gets a live progress line, anything else one line per epoch. Ranks other than the first get a log
+    without a path, which does nothing.
+
+    Args:
+        path: the file, appended to; None for a silent log.
+        label: what the progress line is called.
+        total: optimizer steps of the whole run.
+        done: steps that an earlier start has made.
+    """
+
+    def __init__(self, path: Path | None, *, label: str = "", total: int = 0, done: int = 0) -> None:
+        self.path = path
+        self.label = label
+        self.total = total
+        self.done = done
+        self._file: TextIO | None = None
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        if self.path is None:
+            return self
+        try:
+            _end_torn_line(self.path)
+            self._file = self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written: {error}") from None
+        console = Console(stderr=True)
+        if console.is_terminal:
+            self._progress = Progress(
+                TextColumn("[bold]{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                TextColumn("{task.fields[state]}"),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            self._task = self._progress.add_task(self.label, total=self.total, completed=self.done, state="")
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Record one event and show what people want to know of it."""
+        if self._file is None:
+            return
+        json.dump({"event": event, "time": round(time.time(), 3), **fields}, self._file, allow_nan=False)
+        self._file.write("\n")
+        self._file.flush()
+        if event == "step":
+            self._show_step(fields)
+        elif event in {"epoch", "validation"}:
+            self._say(_sentence(event, fields))
+
+    def _show_step(self, fields: dict[str, Any]) -> None:
+        if self._progress is None:
+            return
+        state = f"loss {fields['loss']:.3f}  {fields['images_per_second']:.1f} images/s  {bytes_text(fields['memory'])}"
+        self._progress.update(self._task, completed=fields["step"], state=state)
+
+    def _say(self, text: str) -> None:
+        line = f"{self.label}  {text}"
+        if self._progress is not None:
+            self._progress.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def bytes_text(count: float) -> str:
+    """Return a byte count as people write it: ``812 MB``, ``3.4 GB`` (decimal units)."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _sentence(event: str, fields: dict[str, Any]) -> str:
+    if event == "epoch":
+        return (
+            f"epoch {fields['epoch']:>3}  train loss {fields['loss']:.4f}  "
+            f"{fields['images_per_second']:.1f} images/s  {bytes_text(fields['memory'])}"
+        )
+    return (
+        f"epoch {fields['epoch']:>3}  val   loss {fields['loss']:.4f}  "
+        f"Dice {fields['dice']:.4f}  mIoU {fields['miou']:.4f}"
+    )
+
+
+def _end_torn_line(path: Path) -> None:
+    """End a line that a killed process left unfinished, so that the next event stands on its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n")

@@ -1,0 +1,312 @@
+"""The training loop: plain, visible, and resumable at any step.
+
+Everything random is a pure function of (seed, epoch, sample) or (seed, step), and the learning rate one of the step, so
+a checkpoint holds only weights, optimizer state and `Progress`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segfit.config import Recipe
+from segfit.data.loader import Batch, TrainLoader
+from segfit.errors import RunError
+from segfit.folder import RunFolder
+from segfit.losses import Loss
+from segfit.models import Segmenter
+from segfit.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from segfit.train.device import PeakMemory, autocast
+from segfit.train.events import EventLog
+from segfit.train.optim import build_optimizer, learning_rate, set_learning_rate
+from segfit.train.parallel import Ranks, distribute
+from segfit.train.stop import StopSignal
+
+__all__ = ["Progress", "Validate", "fit", "total_steps"]
+
+Validate = Callable[[Callable[[], None]], Mapping[str, float]]
+"""Scores the model on the validation split (``loss``, ``dice``, …); calls its argument between batches."""
+
+LOG_SECONDS = 2.0
+"""Time between two step events: reading the loss waits for the GPU, so not every step is read."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all that a checkpoint needs beside tensors.
+
+    Attributes:
+        epoch: completed epochs.
+        batch: completed steps of the epoch under way.
+        step: optimizer steps so far.
+        loss_sum: sum of the losses of the epoch under way, each times its step's weight.
+        weight_sum: sum of these weights.
+        train_seconds: time spent in training steps, over all starts.
+        seconds: wall time of training and validation, over all starts.
+        memory: peak memory in bytes, over all starts.
+        validated: the last epoch that was validated.
+        best_epoch: epoch of the best validation score; 0 before the first.
+        best_score: that score.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    weight_sum: float = 0.0
+    train_seconds: float = 0.0
+    seconds: float = 0.0
+    memory: int = 0
+    validated: int = 0
+    best_epoch: int = 0
+    best_score: float = field(default=-1.0)
+
+
+def total_steps(recipe: Recipe, per_epoch: int) -> int:
+    """Return the optimizer steps of a run whose epochs have `per_epoch` of them."""
+    if recipe.train.steps is not None:
+        return recipe.train.steps
+    assert recipe.train.epochs is not None
+    return recipe.train.epochs * per_epoch
+
+
+def fit(
+    model: Segmenter,
+    loss: Loss,
+    loader: TrainLoader,
+    validate: Validate,
+    *,
+    recipe: Recipe,
+    folder: RunFolder,
+    ranks: Ranks,
+    peak: PeakMemory,
+    resume: bool,
+) -> Progress:
+    """Train `model` to the recipe's end and leave checkpoints and events in `folder`.
+
+    Args:
+        model: already on the rank's device.
+        loss: likewise.
+        loader: this rank's share of the training data.
+        validate: scores the model; every rank calls it.
+        recipe: resolved.
+        folder: where to write.
+        ranks: this process among its peers.
+        peak: measures memory since before the model was built.
+        resume: go on from ``checkpoints/last``.
+
+    Raises:
+        Interrupted: a signal came; the last checkpoint is at the step where it came.
+        RunError: the loss is not a number any more, or a checkpoint cannot be read or written.
+    """
+    trainer = _Trainer(model, loss, loader, validate, recipe, folder, ranks, peak)
+    return trainer.run(resume)
+
+
+class _Step(nn.Module):
+    """Model and loss as one module: what the ranks share is then one scalar, whatever the output is made of."""
+
+    def __init__(self, model: Segmenter, loss: Loss) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(self, images: Tensor, target: Tensor) -> Tensor:
+        return self.loss(self.model(images), target)["loss"]  # type: ignore[no-any-return]
+
+
+class _Trainer:
+    """The parts of one run and its progress."""
+
+    def __init__(
+        self,
+        model: Segmenter,
+        loss: Loss,
+        loader: TrainLoader,
+        validate: Validate,
+        recipe: Recipe,
+        folder: RunFolder,
+        ranks: Ranks,
+        peak: PeakMemory,
+    ) -> None:
+        self.model, self.loss, self.loader, self.validate = model, loss, loader, validate
+        self.recipe, self.folder, self.ranks, self.peak = recipe, folder, ranks, peak
+        self.optimizer = build_optimizer(model, recipe.optim)
+        # The scaler keeps small float16 gradients from vanishing; the other precisions do not need it.
+        self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=recipe.train.precision == "fp16")
+        self.total = total_steps(recipe, len(loader))
+        self.progress = Progress()
+        self.stop = StopSignal()
+
+    def run(self, resume: bool) -> Progress:
+        if resume:
+            self._restore()
+        # After the weights are loaded: the ranks take them from the first one.
+        self.step = distribute(_Step(self.model, self.loss), self.ranks)
+        events = EventLog(
+            self.folder.events_file if self.ranks.main else None,
+            label=self.recipe.name,
+            total=self.total,
+            done=self.progress.step,
+        )
+        with events as self.events, self.stop:
+            self.events.write("start", epoch=self.progress.epoch, step=self.progress.step)
+            self._validate_if_due()
+            while self.progress.step < self.total:
+                self._train_epoch()
+                self._validate_if_due()
+            self.events.write("end", epoch=self.progress.epoch, step=self.progress.step)
+        return self.progress
+
+    # --- one epoch ---
+
+    def _train_epoch(self) -> None:
+        self.model.train()
+        progress, started, logged = self.progress, time.perf_counter(), time.perf_counter()
+        before, earlier, seconds = progress.batch, progress.train_seconds, progress.seconds
+        loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.ranks.device)
+        weight_sum = torch.tensor(progress.weight_sum, dtype=torch.float64, device=self.ranks.device)
+        for batch in self.loader.epoch(progress.epoch, start=progress.batch):
+            step_loss, weight = self._train_step(batch)
+            loss_sum += step_loss * weight
+            weight_sum += weight
+            progress.step += 1
+            progress.batch += 1
+            now = time.perf_counter()
+            progress.train_seconds, progress.seconds = earlier + now - started, seconds + now - started
+            last = progress.batch == len(self.loader) or progress.step == self.total
+            if now - logged > LOG_SECONDS or last or self.stop.number:
+                self._log_step(step_loss, (progress.batch - before) / (now - started))
+                logged = now
+            # Asking the other ranks makes the GPU wait, so several ranks ask now and then only.
+            if (self.ranks.world == 1 or progress.step % 10 == 0) and self._asked_to_stop() and not last:
+                progress.loss_sum, progress.weight_sum = loss_sum.item(), weight_sum.item()
+                self._save()
+                self.stop.check()
+            if last:
+                break
+        self._end_epoch((loss_sum / weight_sum.clamp(min=1)).item(), (progress.batch - before), started)
+
+    def _end_epoch(self, mean_loss: float, steps: int, started: float) -> None:
+        progress, seconds = self.progress, time.perf_counter() - started
+        progress.epoch += 1
+        progress.batch, progress.loss_sum, progress.weight_sum = 0, 0.0, 0.0
+        self._save()
+        self.events.write(
+            "epoch",
+            epoch=progress.epoch,
+            step=progress.step,
+            loss=mean_loss,
+            seconds=seconds,
+            images_per_second=steps * self.recipe.train.batch / seconds,
+            memory=progress.memory,
+        )
+        if self._asked_to_stop():
+            self.stop.check()
+
+    def _log_step(self, loss: Tensor, steps_per_second: float) -> None:
+        value = loss.item()
+        if not math.isfinite(value):
+            raise RunError(
+                f"{self.folder.path}: the loss is {value} at step {self.progress.step}: lower optim.lr, set "
+                "optim.clip_norm=1 or train.precision=fp32; the last checkpoint is from before"
+            )
+        self.progress.memory = max(self.progress.memory, self.peak.read())
+        self.events.write(
+            "step",
+            epoch=self.progress.epoch + self.progress.batch / len(self.loader),
+            step=self.progress.step,
+            loss=value,
+            lr=learning_rate(self.recipe.optim, self.progress.step - 1, self.total),
+            images_per_second=steps_per_second * self.recipe.train.batch,
+            memory=self.progress.memory,
+        )
+
+    # --- one step ---
+
+    def _train_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Make one optimizer step; return the mean loss over the global batch and the weight of that mean."""
+        config = self.recipe.train
+        # Dropout must not depend on what was drawn before, or a resumed run would differ; ranks draw differently.
+        torch.manual_seed(hash((config.seed, self.progress.step, self.ranks.rank)) % 2**63)
+        set_learning_rate(self.optimizer, learning_rate(self.recipe.optim, self.progress.step, self.total))
+        images, masks = self._to_device(batch)
+        targets = [mask.long() for mask in masks.chunk(config.accumulate)]
+        weights = [self.loss.weight(target) for target in targets]
+        total = self.ranks.sum(torch.stack(weights).sum())
+        loss = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
+        for part, (chunk, target, weight) in enumerate(
+            zip(images.chunk(config.accumulate), targets, weights, strict=True), 1
+        ):
+            share = (weight / total.clamp(min=1)).detach()
+            with self._without_reduction(part < config.accumulate), autocast(self.ranks.device, config.precision):
+                value = self.step(chunk, target)
+                # The ranks' gradients are averaged; the shares add up to one over all of them, so undo the mean.
+                self.scaler.scale(value * (share * self.ranks.world).to(value.dtype)).backward()
+            loss += value.detach().double() * share
+        self._apply()
+        return self.ranks.sum(loss), total
+
+    def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        images = batch.images.to(self.ranks.device, non_blocking=True)
+        masks = batch.masks.to(self.ranks.device, non_blocking=True)
+        # The loader gives a channels-last view.
+        return images if self.recipe.train.channels_last else images.contiguous(), masks
+
+    def _without_reduction(self, wanted: bool) -> Any:
+        """Return the context that keeps gradients local until the last micro-batch."""
+        if wanted and isinstance(self.step, nn.parallel.DistributedDataParallel):
+            return self.step.no_sync()
+        return torch.enable_grad()
+
+    def _apply(self) -> None:
+        if self.recipe.optim.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    # --- around it ---
+
+    def _validate_if_due(self) -> None:
+        progress = self.progress
+        finished = progress.step >= self.total
+        due = finished or (progress.epoch % self.recipe.train.validate_every == 0 and progress.batch == 0)
+        if not due or progress.epoch <= progress.validated:
+            return
+        started = time.perf_counter()
+        # Ranks that stop at different batches would wait for each other for ever: several finish the pass.
+        scores = self.validate(self.stop.check if self.ranks.world == 1 else lambda: None)
+        progress.validated = progress.epoch
+        progress.seconds += time.perf_counter() - started
+        progress.memory = max(progress.memory, self.peak.read())
+        self.events.write("validation", epoch=progress.epoch, step=progress.step, **scores)
+        score = scores[self.recipe.evaluate.score]
+        if score > progress.best_score:
+            progress.best_epoch, progress.best_score = progress.epoch, score
+            if self.ranks.main:
+                save_weights(self.folder.best, self.model, {"epoch": progress.epoch, **scores})
+        self._save()
+        if self._asked_to_stop() and not finished:
+            self.stop.check()
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any rank got a signal; all agree, so none is left waiting."""
+        self.stop.number = self.ranks.largest(self.stop.number)
+        return self.stop.number > 0
+
+    def _save(self) -> None:
+        if self.ranks.main:
+            facts = {"progress": asdict(self.progress), "scaler": self.scaler.state_dict()}
+            save_checkpoint(self.folder.last, self.model, self.optimizer, facts)
+
+    def _restore(self) -> None:
+        facts = load_checkpoint(self.folder.last, self.model, self.optimizer)
+        self.progress = Progress(**facts["progress"])
+        if facts["scaler"]:
+            self.scaler.load_state_dict(facts["scaler"])

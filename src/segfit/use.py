@@ -1,0 +1,271 @@
+"""Verbs on trained runs: evaluate, load, predict, submit, score. The run folder stays as it is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segfit import config
+from segfit.config import Recipe
+from segfit.data import Record, Source, SourceMask
+from segfit.data.ade20k import published_labels
+from segfit.data.decode import read_image
+from segfit.errors import DataError
+from segfit.evaluate.engine import write_label_map
+from segfit.folder import RunFolder
+from segfit.labels import select
+from segfit.models import MODELS
+from segfit.run import (
+    Parts,
+    build_source,
+    evaluation_facts,
+    label_space,
+    label_table,
+    overridden,
+    resolve,
+    scores_facts,
+)
+from segfit.ship.predict import Predictor, overlay
+from segfit.ship.submission import read_submission, score_submission, write_submission
+from segfit.train.checkpoint import load_weights
+from segfit.train.device import hardware
+from segfit.train.parallel import ranks
+
+__all__ = ["classes", "evaluate", "load", "predict", "score", "submit"]
+
+Checkpoint = Literal["best", "last"]
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    split: str | None = None,
+    checkpoint: Checkpoint | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Score a run and return the facts (as `metrics.json` holds them); the run folder stays as it is.
+
+    Args:
+        run: a run folder.
+        split: what to score; by default the recipe's validation split.
+        checkpoint: by default the recipe's choice.
+        overrides: on the stored recipe: another ``data.root``, ``evaluate.resize``, ``train.device`` …
+    """
+    folder, recipe = _opened(run, overrides)
+    chosen = checkpoint or recipe.evaluate.checkpoint
+    with ranks(str(recipe.train.device)) as group:
+        parts = Parts(recipe, group, folder.labels())
+        records = parts.validation if split is None else parts.records(split)
+        load_weights(folder.best if chosen == "best" else folder.last, parts.model)
+        evaluation = parts.score(records)
+        facts = evaluation_facts(evaluation, parts.labels, split=split or recipe.data.validation, checkpoint=chosen)
+        return {**facts, "resize": recipe.evaluate.resize}
+
+
+def load(run: str | Path, *, checkpoint: Checkpoint | None = None, overrides: Sequence[str] = ()) -> Predictor:
+    """Return a function that segments images with a trained run.
+
+    ``segfit.load("runs/unet")(image)`` takes an `(H, W, 3)` uint8 RGB array or a path and returns `(H, W)` uint8 train
+    ids; `.labels` names them.
+
+    Args:
+        run: a run folder.
+        checkpoint: by default the recipe's choice.
+        overrides: on the stored recipe (``train.device=cpu``).
+    """
+    folder, recipe = _opened(run, overrides)
+    chosen = checkpoint or recipe.evaluate.checkpoint
+    labels = folder.labels()
+    assert recipe.evaluate.resize is not None, "the recipe is resolved"
+    model = MODELS.build(recipe.model.name, len(labels), **recipe.model.options)
+    load_weights(folder.best if chosen == "best" else folder.last, model)
+    return Predictor(
+        model.to(str(recipe.train.device)).eval(),
+        labels,
+        size=recipe.augment.size,
+        resize=recipe.evaluate.resize,
+        device=torch.device(str(recipe.train.device)),
+        precision=recipe.train.precision,
+    )
+
+
+def predict(
+    run: str | Path, images: Sequence[str | Path], out: str | Path, *, with_overlay: bool = False, **options: Any
+) -> list[Path]:
+    """Segment image files and write an index PNG (values are train ids) for each; return their paths.
+
+    Args:
+        run: a run folder.
+        images: image files, or folders of them.
+        out: folder for ``STEM.png`` and, with `with_overlay`, ``STEM.overlay.jpg``.
+        with_overlay: also write the image with the classes' colours over it.
+        options: as in `load`.
+
+    Raises:
+        DataError: an image is missing or unreadable, a folder has none, or two images have one stem.
+    """
+    files = list_images(images)
+    predictor = load(run, **options)
+    written = []
+    for file in files:
+        image = read_image(file)
+        mask = predictor(image)
+        target = Path(out) / f"{file.stem}.png"
+        write_label_map(target, mask, predictor.labels.colors)
+        if with_overlay:
+            picture = overlay(image, mask, predictor.labels.colors)
+            cv2.imwrite(str(target.with_suffix(".overlay.jpg")), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+        written.append(target)
+    return written
+
+
+def submit(
+    run: str | Path,
+    out: str | Path,
+    *,
+    code: Literal["pairs", "kaggle"] = "pairs",
+    images: Sequence[str | Path] = (),
+    split: str | None = None,
+    checkpoint: Checkpoint | None = None,
+    overrides: Sequence[str] = (),
+) -> int:
+    """Segment images and write their run-length codes, in the dataset's own class ids; return how many.
+
+    Args:
+        run: a run folder.
+        out: the CSV file.
+        code: ``pairs`` (class, run length) in row order, or ``kaggle`` (start, length) per class, column-major, 1-based.
+        images: image files or folders; without any, a split of the run's dataset.
+        split: by default the recipe's validation split.
+        checkpoint: by default the recipe's choice.
+        overrides: on the stored recipe (``data.root=…``).
+    """
+    if images:
+        items = [(file.stem, file) for file in list_images(images)]
+    else:
+        _, recipe = _opened(run, overrides)
+        items = [(record.id, record.image) for record in _split(build_source(recipe), recipe, split)]
+    predictor = load(run, checkpoint=checkpoint, overrides=overrides)
+
+    def masks() -> Iterator[tuple[str, NDArray[np.uint16]]]:
+        for name, file in items:
+            yield name, predictor.labels.decode(predictor(file))
+
+    write_submission(Path(out), masks(), code)
+    return len(items)
+
+
+def score(
+    submission: str | Path,
+    against: str | Path | Recipe,
+    *,
+    split: str | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Score a submission file against a dataset's masks and return the facts, as `evaluate` does.
+
+    Args:
+        submission: a CSV that `submit` wrote, or another tool in its format.
+        against: a run folder or a recipe: its dataset and label space are used.
+        split: by default the recipe's validation split.
+        overrides: on the recipe.
+    """
+    read = read_submission(Path(submission))
+    recipe = resolve(overridden(against, overrides))
+    source = build_source(recipe)
+    labels = label_space(recipe, source)
+    chosen = split or recipe.data.validation
+    truth = _Masks(source, source.records(chosen))
+    result = score_submission(read, truth, labels)
+    return {"split": chosen, "images": len(truth), **scores_facts(result, labels)}
+
+
+class _Masks(Mapping[str, SourceMask]):
+    """The masks of records by id, read when asked for."""
+
+    def __init__(self, source: Source, records: Sequence[Record]) -> None:
+        self.source = source
+        self.by_id = {record.id: record for record in records}
+
+    def __getitem__(self, key: str) -> SourceMask:
+        return self.source.read_mask(self.by_id[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_id)
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+
+def classes(overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a label space as facts: ``classes`` (train_id, source_id, name, ratio) and ``coverage``.
+
+    Args:
+        overrides: on the default recipe; without ``data.root``, ADE20K's published classes are used.
+    """
+    recipe = config.build_recipe({"data": {"name": "ade20k"}}, overrides)
+    if recipe.data.root is None and recipe.data.name == "ade20k":
+        table = published_labels()
+    else:
+        recipe = resolve(recipe)
+        table = label_table(recipe, build_source(recipe))
+    labels = select(table, top=recipe.labels.top, classes=recipe.labels.classes, rest=recipe.labels.rest)
+    ratios = dict(zip(table.ids, table.ratios or [None] * len(table), strict=True))
+    rows = [
+        {
+            "train_id": train,
+            "source_id": labels.source_id(train),
+            "name": name,
+            "ratio": ratios.get(labels.source_id(train)),
+        }
+        for train, name in enumerate(labels.names)
+    ]
+    return {"classes": rows, "coverage": labels.coverage}
+
+
+def list_images(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the image files that `paths` name, folders replaced by the images in them.
+
+    Raises:
+        DataError: nothing there, a folder without images, or two files of one stem.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+            if not inside:
+                raise DataError(f"{path}: no images in this folder")
+            files += inside
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise DataError(f"{path}: no such image")
+    by_stem: dict[str, Path] = {}
+    for file in files:
+        other = by_stem.setdefault(file.stem, file)
+        if other is not file:
+            raise DataError(f"{file}: has the same name as {other}: results would overwrite each other; rename one")
+    return files
+
+
+def _split(source: Source, recipe: Recipe, split: str | None) -> list[Record]:
+    return source.records(split or recipe.data.validation)
+
+
+def _opened(run: str | Path, overrides: Sequence[str]) -> tuple[RunFolder, Recipe]:
+    """Return a run and its recipe, fit for this machine: where it was trained does not matter any more."""
+    folder = RunFolder(run).open()
+    stored = folder.recipe()
+    here = ["train.device=auto", "train.workers=null"]
+    if stored.train.precision not in config.precisions(hardware()):
+        here.append("train.precision=auto")
+    # The weights come from the checkpoint: a pretrained backbone need not be found again.
+    if "pretrained" in stored.model.options:
+        here.append("model.pretrained=null")
+    return folder, resolve(overridden(stored, [*here, *overrides]))

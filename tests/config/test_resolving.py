@@ -1,0 +1,94 @@
+"""What follows from a recipe and a machine."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from segfit.config import Hardware, Recipe, TrainConfig, build_recipe, json_schema, load_recipe, resolve, shipped
+from segfit.errors import RecipeError
+from segfit.run import REGISTRIES
+
+
+def machine(**known):
+    return Hardware(**{"device": "cpu", "bf16": False, "fp16": False, "cores": 4, "cache": Path("/cache"), **known})
+
+
+CPU = machine()
+OLD_GPU = machine(device="cuda", fp16=True)
+NEW_GPU = machine(device="cuda", fp16=True, bf16=True)
+
+
+def resolved(tree, hardware=CPU):
+    return resolve(build_recipe({"train": {"epochs": 1}, **tree}), REGISTRIES, hardware)
+
+
+@pytest.mark.parametrize("name", shipped("recipe"))
+@pytest.mark.parametrize("hardware", [CPU, OLD_GPU, NEW_GPU], ids=["cpu", "old gpu", "new gpu"])
+def test_resolving_twice_changes_nothing(name, hardware):
+    once = resolve(load_recipe(name, ["data.root=/data"]), REGISTRIES, hardware)
+    assert resolve(once, REGISTRIES, hardware) == once
+    assert Recipe.model_validate_json(once.model_dump_json()) == once
+
+
+@pytest.mark.parametrize(("hardware", "precision"), [(CPU, "fp32"), (OLD_GPU, "fp16"), (NEW_GPU, "bf16")])
+def test_auto_precision_is_what_the_hardware_has(hardware, precision):
+    assert resolved({}, hardware).train.precision == precision
+
+
+@pytest.mark.parametrize(
+    ("tree", "hardware", "message"),
+    [
+        ({"train": {"epochs": 1, "device": "cuda"}}, CPU, "no CUDA GPU is usable here: set train.device=cpu"),
+        ({"train": {"epochs": 1, "precision": "bf16"}}, CPU, "would only emulate bf16.*use fp32"),
+        ({"train": {"epochs": 1, "precision": "bf16"}}, OLD_GPU, "would only emulate bf16.*use fp16 or fp32"),
+        ({"train": {"epochs": 1, "precision": "fp16"}}, CPU, "would only emulate fp16.*use fp32"),
+        ({"data": {"name": "ade20k"}}, CPU, "data.root: say where the ade20k dataset is"),
+        ({"data": {"name": "ade21k"}}, CPU, r"no data is called 'ade21k' \(did you mean 'ade20k'\?\)"),
+        ({"model": {"name": "unte"}}, CPU, r"no model is called 'unte' \(did you mean 'unet'\?\)"),
+        ({"model": {"name": "unet", "widht": 3}}, CPU, r"model\.widht: .*did you mean 'width'"),
+        ({"augment": {"preset": "paper", "scale": [0.5, 2]}}, CPU, "augment.scale: the preset paper squashes"),
+        ({"augment": {"scale": [2, 0.5]}}, CPU, "augment.scale: 2.0 is larger than 0.5"),
+    ],
+)
+def test_what_a_machine_or_a_component_lacks_is_refused(tree, hardware, message):
+    with pytest.raises(RecipeError, match=message):
+        resolved(tree, hardware)
+
+
+def test_presets_fill_only_what_is_left_open():
+    assert resolved({"augment": {"preset": "standard", "flip": 0.0}}).augment.flip == 0.0
+    assert resolved({"augment": {"preset": "standard"}}).augment.scale == (0.5, 2.0)
+    assert resolved({"augment": {"preset": "paper"}}).augment.scale is None
+
+
+def test_evaluation_follows_training():
+    paper = resolved({"augment": {"preset": "paper"}, "train": {"epochs": 1, "batch": 12, "accumulate": 3}})
+    assert (paper.evaluate.resize, paper.evaluate.batch) == ("squash", 4)
+    assert resolved({"augment": {"preset": "standard"}}).evaluate.resize == "short-side"
+
+
+def test_generated_data_of_other_options_has_another_folder():
+    small, large = resolved({"data": {"train_images": 5}}), resolved({"data": {"train_images": 6}})
+    assert small.data.root != large.data.root
+    assert small.data.root.is_relative_to("/cache")
+
+
+def test_workers_leave_a_core_for_training():
+    assert resolved({}, machine(cores=1)).train.workers == 0
+    assert resolved({}, machine(cores=64)).train.workers == 8
+    assert resolved({"train": TrainConfig(epochs=1, workers=3).model_dump()}).train.workers == 3
+
+
+def test_shipped_schema_is_current():
+    shipped_schema = json.loads(files("segfit.recipes").joinpath("recipe.schema.json").read_text())
+    assert shipped_schema == json_schema(REGISTRIES), "run: make schema"
+
+
+def test_schema_describes_every_component():
+    text = json.dumps(json_schema(REGISTRIES))
+    for registry in REGISTRIES.values():
+        for name in registry.names():
+            assert f'"const": "{name}"' in text
+            assert all(f'"{option}"' in text for option in registry.signature(name))
