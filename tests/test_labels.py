@@ -98,6 +98,13 @@ def test_kept_classes_survive_the_round_trip(ids, top, rest):
     assert len(kept) == top
 
 
+def test_other_has_no_id_where_zero_is_a_class():
+    table = LabelTable(ids=(0, 1), names=("road", "car"), colors=distinct_colors(2), ratios=(0.9, 0.1))
+    space = select(table, top=1, rest="other")
+    with pytest.raises(DataError, match="has no id in this dataset"):
+        space.decode(np.zeros((1, 1), dtype=np.uint8))
+
+
 def test_colors_are_distinct_and_stable():
     colors = distinct_colors(150)
     assert len(set(colors)) == 150

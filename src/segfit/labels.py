@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segfit.config import Rest
 from segfit.errors import DataError, RecipeError, did_you_mean
 
-__all__ = ["IGNORE", "OTHER", "LabelSpace", "LabelTable", "distinct_colors", "select"]
+__all__ = ["IGNORE", "OTHER", "LabelSpace", "LabelTable", "Mask", "distinct_colors", "select"]
 
 OTHER = "other"
 """The name of the extra class that `rest="other"` adds."""
@@ -91,8 +91,8 @@ class LabelSpace:
         """
         table = self.lookup()
         highest = int(mask.max(initial=0))
-        if highest < len(table):
-            train = table[mask]
+        if highest < len(table) and int(mask.min(initial=0)) >= 0:
+            train = table.take(mask)
             if train.min(initial=0) >= 0:
                 encoded: Mask = train.astype(np.uint8)
                 return encoded
@@ -104,7 +104,15 @@ class LabelSpace:
         )
 
     def decode(self, train: NDArray[np.integer]) -> NDArray[np.uint16]:
-        """Convert `(H, W)` train ids to source ids, as a submission names classes; the extra ``other`` becomes 0."""
+        """Convert `(H, W)` train ids to source ids, as a submission names classes; the extra ``other`` becomes 0.
+
+        Raises:
+            DataError: there is a class ``other``, but 0 is a class of the dataset.
+        """
+        if OTHER in self.names and any(source == 0 and target != IGNORE for source, target in self.to_train):
+            raise DataError(
+                "the class 'other' has no id in this dataset, whose masks use 0 for a class: use rest: ignore"
+            )
         table = np.array([self.source_id(target) for target in range(len(self))], dtype=np.uint16)
         sources: NDArray[np.uint16] = table[train]
         return sources

@@ -93,7 +93,7 @@ class Registry(Generic[T]):
     def signature(self, name: str) -> dict[str, tuple[Any, Any]]:
         """Return each option of `name` with its type and its default (`...` where it has none)."""
         builder = self.get(name)
-        hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
+        hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder, include_extras=True)
         return {
             p.name: (hints[p.name], ... if p.default is inspect.Parameter.empty else p.default)
             for p in inspect.signature(builder).parameters.values()

@@ -140,7 +140,7 @@ def submit(
     Args:
         run: a run folder.
         out: the CSV file.
-        code: ``pairs`` (class, run length) in row order, or ``kaggle`` (start, length) per class, column-major, 1-based.
+        code: ``pairs`` (class, run length) in row order, or ``kaggle`` (start, length) per class, column-major.
         images: image files or folders; without any, a split of the run's dataset.
         split: by default the recipe's validation split.
         checkpoint: by default the recipe's choice.

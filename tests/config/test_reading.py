@@ -50,7 +50,8 @@ def test_shipped_studies_load(name):
 
 def test_overrides_are_applied_in_order_with_yaml_values():
     recipe = load_recipe(
-        "paper/unet-10", ["train.epochs=3", "optim.lr=3e-4", "train.epochs=4", "augment.size=[64, 32]", "labels.top=null"]
+        "paper/unet-10",
+        ["train.epochs=3", "optim.lr=3e-4", "train.epochs=4", "augment.size=[64, 32]", "labels.top=null"],
     )
     assert recipe.train.epochs == 4
     assert recipe.optim.lr == 3e-4

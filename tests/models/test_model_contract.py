@@ -91,6 +91,15 @@ def test_dense_scores_for_any_size(name: str, size: tuple[int, int], wanted: tup
     assert output.dense(size).shape == (2, CLASSES, *size)
 
 
+def test_output_of_one_image_is_its_part_of_the_batch(name: str) -> None:
+    with torch.no_grad():
+        output = build_settled(name)(batch((33, 40), 3))
+        scores = output.dense((20, 50))
+        for index in range(3):
+            alone = output.image(index).dense((20, 50))
+            torch.testing.assert_close(alone, scores[index : index + 1], rtol=1e-5, atol=1e-5)
+
+
 def test_saved_weights_score_equally(name: str, tmp_path: Path) -> None:
     model = build_settled(name)
     save_file(model.state_dict(), tmp_path / "model.safetensors")

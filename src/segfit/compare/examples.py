@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from segfit.compare import units
+from segfit import units
 from segfit.compare.facts import RunFacts
 from segfit.compare.table import Group
 from segfit.data import SOURCES, Image, Record, Source

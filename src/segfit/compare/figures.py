@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from segfit.compare import units
+from segfit import units
 from segfit.compare.facts import SCORES, RunFacts, overfit_epoch
 from segfit.compare.placement import label_points, shorten, spread, text_width
 from segfit.compare.style import (
@@ -168,8 +168,9 @@ def _end_labels(axes: Axes, names: Sequence[str], ends: Sequence[float | None], 
 
 def score_by_memory(group: Group) -> Figure:
     """Draw score against peak memory."""
-    values = np.array([run.training.memory for run in group.runs]) / 1e9
-    return _scatter(group, values, "Peak memory in training (GB)")
+    sizes = np.array([run.training.memory for run in group.runs])
+    size, unit = (1e9, "GB") if sizes.max() >= 1e9 else (1e6, "MB")
+    return _scatter(group, sizes / size, f"Peak memory in training ({unit})")
 
 
 def score_by_time(group: Group) -> Figure:
@@ -226,7 +227,7 @@ def class_scores(group: Group) -> Figure:
     height = 24 * len(order) + 74
     figure = new_figure(440, height)
     names = [shorten(group.protocol.classes[i]) for i in order]
-    left = 10 + max(text_width(figure, name, 11) for name in names)
+    left = 14 + max(text_width(figure, name, 11) for name in names)
     inner, bottom = (440 - left - 14) / 440, 42 / height
     span = 24 * len(order) / height
     scores = figure.add_axes((left / 440, bottom, 0.68 * inner, span))
@@ -259,6 +260,7 @@ def _class_dots(axes: Axes, group: Group, order: NDArray[np.intp]) -> None:
     axes.grid(visible=False, axis="y")
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="x", length=0)
+    axes.tick_params(axis="y", pad=8)
 
 
 def _share_bars(axes: Axes, shares: NDArray[np.float64]) -> None:

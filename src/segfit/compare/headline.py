@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from segfit.compare import units
+from segfit import units
 from segfit.compare.facts import SCORES, overfit_epoch
 from segfit.compare.table import Group, Row
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from segfit import __version__
-from segfit.compare import units
+from segfit import units
 from segfit.compare.examples import Example, examples_or_note
 from segfit.compare.facts import SCORES
 from segfit.compare.figures import FIGURE_CLASSES, Drawing, drawings

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Group as RichGroup
 from rich.text import Text
 
-from segfit.compare import units
+from segfit import units
 from segfit.compare.facts import SCORES, RunFacts, ScoreName, Scores, read_run
 from segfit.compare.formats import Grid, markdown_text
 from segfit.config import Rest

@@ -19,7 +19,7 @@ from segfit.data.folder import HIGHEST_ID, IMAGE_SUFFIXES, files_by_key, pair, r
 from segfit.errors import DataError, did_you_mean
 from segfit.labels import LabelTable, distinct_colors
 
-__all__ = ["OBJECT_INFO", "Ade20k"]
+__all__ = ["OBJECT_INFO", "Ade20k", "published_labels"]
 
 OBJECT_INFO = "objectInfo150.txt"
 """The benchmark's class table; where the dataset's folder has one, it replaces the published one."""
@@ -46,7 +46,7 @@ class Ade20k:
         if own.is_file():
             self._labels = _read_object_info(read_text(own), own)
         else:
-            self._labels = _published()
+            self._labels = published_labels()
 
     @property
     def labels(self) -> LabelTable:
@@ -77,6 +77,13 @@ class Ade20k:
         return read_index_mask(record.mask)
 
 
+def published_labels() -> LabelTable:
+    """Return the 150 classes of SceneParse150 with their published pixel ratios (source: see the module)."""
+    text = files("segfit.data").joinpath("ade20k_classes.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines())
+    return _table([(int(row["id"]), row["name"], float(row["ratio"])) for row in rows])
+
+
 def _has_layout(folder: Path) -> bool:
     return (folder / IMAGES).is_dir() and (folder / MASKS).is_dir()
 
@@ -96,12 +103,6 @@ def _require_layout(root: Path) -> None:
 
 
 # --- classes ---------------------------------------------------------------------------------------------------------
-
-
-def _published() -> LabelTable:
-    text = files("segfit.data").joinpath("ade20k_classes.csv").read_text(encoding="utf-8")
-    rows = csv.DictReader(text.splitlines())
-    return _table([(int(row["id"]), row["name"], float(row["ratio"])) for row in rows])
 
 
 def _read_object_info(text: str, path: Path) -> LabelTable:

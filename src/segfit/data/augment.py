@@ -82,8 +82,8 @@ def fit(image: Image, size: Size, resize: Literal["squash", "short-side"]) -> Im
     """
     height, width = image.shape[:2]
     if resize == "short-side":
-        factor = min(size) / min(height, width)
-        size = round(height * factor), round(width * factor)
+        target, short = min(size), min(height, width)
+        size = round(height * target / short), round(width * target / short)
     return _read_image(image, _squash((height, width), size), (slice(0, size[0]), slice(0, size[1])))
 
 

@@ -71,15 +71,16 @@ def read_index_mask(path: Path) -> SourceMask:
             f"{path}: a mask with colours ({mode}) where indices are expected: "
             "give the colour table, for example data.name=folder data.colors=colors.csv"
         )
+    mask: SourceMask
     if mode == "1":
-        return (stored.view(np.uint8) != 0).astype(np.uint8)
-    if stored.dtype == np.uint8:
+        # Pillow keeps 255 in the bytes of its booleans.
+        mask = (stored.view(np.uint8) != 0).astype(np.uint8)
+    elif stored.dtype == np.uint8:
         stretch = _stretch(data)
-        mask: SourceMask = stored if stretch == 1 else stored // np.uint8(stretch)
-        return mask
-    if stored.min() < 0 or stored.max() > 65535:
-        raise DataError(f"{path}: holds values from {stored.min()} to {stored.max()}: label ids are 0..65535")
-    return stored.astype(np.uint16)
+        mask = stored if stretch == 1 else stored // np.uint8(stretch)
+    else:
+        mask = _narrow(stored, path)
+    return mask
 
 
 def read_color_mask(path: Path, colors: Sequence[Color]) -> SourceMask:
@@ -153,6 +154,13 @@ def _stretch(data: bytes) -> int:
     if data.startswith(PNG) and data[25] == 0 and data[24] in (2, 4):
         return int(255 // (2 ** data[24] - 1))
     return 1
+
+
+def _narrow(stored: NDArray[np.integer], path: Path) -> NDArray[np.uint16]:
+    """Return the values of a 16- or 32-bit picture as uint16."""
+    if stored.min() < 0 or stored.max() > 65535:
+        raise DataError(f"{path}: holds values from {stored.min()} to {stored.max()}: label ids are 0..65535")
+    return stored.astype(np.uint16)
 
 
 # --- OpenCV ----------------------------------------------------------------------------------------------------------

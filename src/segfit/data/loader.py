@@ -299,5 +299,11 @@ def _checked(results: Iterable[T | _Failure]) -> Iterator[T]:
     """Yield the results; raise the error of the first failure."""
     for result in results:
         if isinstance(result, _Failure):
-            raise result.error
+            error = result.error
+            try:
+                raise error
+            finally:
+                # The error's traceback holds this frame: without its variables there is no cycle that would keep the
+                # workers until some garbage collection, which then waits seconds for them.
+                del error, result
         yield result

@@ -99,6 +99,25 @@ class Records:
     offsets: NDArray[np.int64]
     entries: SparseConfusion
 
+    @classmethod
+    def of(cls, records: Sequence[ImageRecord], classes: int) -> "Records":
+        """Take records in the order given; `classes` is K."""
+        parts = [record.confusion for record in records]
+        lengths = [len(part.count) for part in parts]
+        return cls(
+            ids=tuple(record.id for record in records),
+            classes=classes,
+            height=np.array([record.height for record in records], dtype=np.int32),
+            width=np.array([record.width for record in records], dtype=np.int32),
+            seconds=np.array([record.seconds for record in records], dtype=np.float32),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            entries=SparseConfusion(
+                target=np.concatenate([part.target for part in parts]),
+                prediction=np.concatenate([part.prediction for part in parts]),
+                count=np.concatenate([part.count for part in parts]),
+            ),
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from segfit.registry import Registry
 
-__all__ = ["MODELS", "FeatureOutput", "Normalize", "Output", "ScoreOutput", "Segmenter", "tolerate_single_values"]
+__all__ = ["MODELS", "FeatureOutput", "Normalize", "Output", "ScoreOutput", "Segmenter"]
 
 Normalize = Literal["unit", "imagenet"]
 """``unit`` scales values to [0, 1]; ``imagenet`` also subtracts the ImageNet mean and divides by its deviation."""
@@ -76,7 +76,11 @@ class FeatureOutput(Output):
 
     @override
     def dense(self, size: tuple[int, int]) -> Tensor:
-        return resize(self.classifier(self.features), size, False)
+        features = self.features
+        if not torch.is_autocast_enabled(features.device.type):
+            # The features may come out of an autocast region that has ended.
+            features = features.to(self.classifier.weight.dtype)
+        return resize(self.classifier(features), size, False)
 
     @override
     def image(self, index: int) -> "FeatureOutput":
@@ -125,26 +129,6 @@ class Segmenter(nn.Module, ABC):
     def backbone_parameters(self) -> Iterable[nn.Parameter]:
         """Return the parameters that came from pretraining (none by default): they may get their own learning rate."""
         return ()
-
-
-class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that falls back on its running statistics where a channel has a single value.
-
-    One image whose feature map is 1x1 (DeepLabV3's image pooling with batch 1) has no variance; torch raises there.
-    """
-
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.numel() == x.shape[1]:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        return super().forward(x)
-
-
-def tolerate_single_values(model: nn.Module) -> None:
-    """Make every batch normalisation of `model` accept one value per channel in training; keys stay the same."""
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = BatchNorm2d
 
 
 MODELS: Registry[Segmenter] = Registry("model", "segfit.models")

@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from segfit.errors import RecipeError, RunError
-from segfit.models import MODELS, FeatureOutput, Normalize, Segmenter, tolerate_single_values
-from segfit.models.unet import check_options, crop_to, pad_to
+from segfit.models import MODELS, FeatureOutput, Normalize, Segmenter
+from segfit.models.layers import check_options, crop_to, pad_to, tolerate_single_values
 
 __all__ = ["AttentionUNet", "Variant", "from_monai"]
 

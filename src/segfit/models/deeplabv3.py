@@ -22,7 +22,8 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from typing_extensions import override
 
 from segfit.errors import RecipeError
-from segfit.models import MODELS, Normalize, ScoreOutput, Segmenter, tolerate_single_values
+from segfit.models import MODELS, Normalize, ScoreOutput, Segmenter
+from segfit.models.layers import tolerate_single_values
 
 __all__ = ["Backbone", "DeepLabV3", "load_backbone_weights", "load_segmentation_weights"]
 

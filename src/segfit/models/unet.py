@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from segfit.errors import RecipeError
-from segfit.models import MODELS, FeatureOutput, Normalize, Segmenter, tolerate_single_values
+from segfit.models import MODELS, FeatureOutput, Normalize, Segmenter
+from segfit.models.layers import check_options, crop_to, pad_to, tolerate_single_values
 
-__all__ = ["UNet", "check_options", "crop_to", "pad_to"]
+__all__ = ["UNet"]
 
 
 @MODELS.register("unet")
@@ -65,7 +65,7 @@ class UNet(Segmenter):
 
     @override
     def predict(self, x: Tensor) -> FeatureOutput:
-        size = _size(x)
+        size = (x.shape[-2], x.shape[-1])
         least = 2**self.depth
         x = self.inc(pad_to(x, (max(size[0], least), max(size[1], least))))
         skips = []
@@ -145,32 +145,3 @@ class OutConv(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, classes, 1)
-
-
-def check_options(*, width: int, depth: int, dropout: float) -> None:
-    """Check the options that U-shaped models share.
-
-    Raises:
-        RecipeError: `width` or `depth` is below 1, or `dropout` is not in [0, 1).
-    """
-    for option, value in (("width", width), ("depth", depth)):
-        if value < 1:
-            raise RecipeError(f"model.{option}: {value} is too small: use at least 1")
-    if not 0 <= dropout < 1:
-        raise RecipeError(f"model.dropout: {dropout} is out of range: use a probability of at least 0 and below 1")
-
-
-def pad_to(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Enlarge `(B, C, H, W)` to `size` by repeating its last row and column; `crop_to` undoes it."""
-    rows, columns = size[0] - x.shape[-2], size[1] - x.shape[-1]
-    return F.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
-
-
-def crop_to(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the first rows and columns of `(B, C, H, W)`: the part that `pad_to` did not add."""
-    return x[..., : size[0], : size[1]]
-
-
-def _size(x: Tensor) -> tuple[int, int]:
-    """Return the height and width of `(B, C, H, W)`."""
-    return x.shape[-2], x.shape[-1]

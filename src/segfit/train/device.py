@@ -30,14 +30,8 @@ def hardware() -> Hardware:
 
 def _cpu_has_bf16() -> bool:
     """Whether the processor multiplies bfloat16 natively; emulated it is many times slower than float32."""
-    if platform.machine().lower() not in {"x86_64", "amd64"} or not torch.backends.mkldnn.is_available():
-        return False
-    cpu = torch.cpu
-    return any(
-        bool(check())
-        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        if (check := getattr(cpu, name, None)) is not None
-    )
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check() for check in checks if check is not None)
 
 
 def device_name(device: torch.device) -> str:

@@ -10,9 +10,10 @@ from typing import Any, Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from segfit import units
 from segfit.errors import RunError
 
-__all__ = ["EventLog", "bytes_text"]
+__all__ = ["EventLog"]
 
 
 class EventLog:
@@ -81,7 +82,8 @@ class EventLog:
     def _show_step(self, fields: dict[str, Any]) -> None:
         if self._progress is None:
             return
-        state = f"loss {fields['loss']:.3f}  {fields['images_per_second']:.1f} images/s  {bytes_text(fields['memory'])}"
+        speed, memory = units.rate(fields["images_per_second"]), units.memory(fields["memory"])
+        state = f"loss {fields['loss']:.3f}  {speed} images/s  {memory}"
         self._progress.update(self._task, completed=fields["step"], state=state)
 
     def _say(self, text: str) -> None:
@@ -92,16 +94,11 @@ class EventLog:
             print(line, file=sys.stderr, flush=True)
 
 
-def bytes_text(count: float) -> str:
-    """Return a byte count as people write it: ``812 MB``, ``3.4 GB`` (decimal units)."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
 def _sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "epoch":
         return (
             f"epoch {fields['epoch']:>3}  train loss {fields['loss']:.4f}  "
-            f"{fields['images_per_second']:.1f} images/s  {bytes_text(fields['memory'])}"
+            f"{fields['images_per_second']:.1f} images/s  {units.memory(fields['memory'])}"
         )
     return (
         f"epoch {fields['epoch']:>3}  val   loss {fields['loss']:.4f}  "

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from typing_extensions import override
 
 from segfit.errors import RecipeError
-from segfit.models import BatchNorm2d
+from segfit.models.layers import BatchNorm2d
 
 __all__ = ["Ranks", "distribute", "ranks"]
 

@@ -1,16 +1,21 @@
 """Buildings, houses and what stands at the street."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 
 from segfit.data.scenery.ade import Ade
-from segfit.data.scenery.geometry import UP, Frame, Place, Points, rectangle
-from segfit.data.scenery.patterns import PATTERNS, pattern, random_paint
+from segfit.data.scenery.geometry import Frame, Place, Points, rectangle
+from segfit.data.scenery.patterns import PATTERNS, random_paint
 from segfit.data.scenery.solids import box, extrude, face
 from segfit.data.scenery.stage import Paint, Stage
 from segfit.data.scenery.texture import Array, Color, Texture, hsv, jitter
 
 __all__ = ["building", "facade", "house", "house_window", "wall_color"]
+
+
+FACADES = 40
 
 
 def wall_color(rng: np.random.Generator) -> Color:
@@ -19,8 +24,15 @@ def wall_color(rng: np.random.Generator) -> Color:
     return hsv(hue + rng.uniform(-0.015, 0.015), rng.uniform(0.04, 0.5), rng.uniform(0.45, 0.92))
 
 
-def facade(rng: np.random.Generator, color: Color) -> tuple[Texture, float]:
-    """Return the texture of a facade with windows, four bays by four floors, and the height of a floor (m)."""
+@cache
+def facade(variant: int) -> tuple[Texture, Color, float]:
+    """Return a facade of the library.
+
+    Returns:
+        Its texture of four bays by four floors, the colour of its wall, and the height of a floor (m).
+    """
+    rng = np.random.default_rng([101, variant])
+    color = wall_color(rng)
     bay, floor = rng.uniform(2.2, 3.6), rng.uniform(2.9, 3.5)
     name = str(rng.choice(("plaster", "brick", "concrete", "stones", "plaster")))
     tile = _wall(rng, name, color)
@@ -35,7 +47,7 @@ def facade(rng: np.random.Generator, color: Color) -> tuple[Texture, float]:
         for column in range(4):
             x, y = column * 64 + (64 - wide) // 2, row * 64 + (60 - tall) // 2
             _pane(rng, tile, (x, y, wide, tall), (glass, frame, trim))
-    return Texture(tile, bay * 4, floor * 4), floor
+    return Texture(tile, bay * 4, floor * 4), color, floor
 
 
 def _wall(rng: np.random.Generator, name: str, color: Color) -> Array:
@@ -76,9 +88,8 @@ def building(stage: Stage, place: Place, width: float, depth: float, height: flo
         The frame of its front, from which signs and awnings hang.
     """
     rng = stage.rng
-    color = wall_color(rng)
-    texture, floor = facade(rng, color)
-    white = np.ones(3, np.float32)
+    texture, color, floor = facade(int(rng.integers(FACADES)))
+    white = jitter(rng, np.ones(3, np.float32), 0.2)
     ground = floor * 1.15 if shop else 0.0
     box(stage, place, (0, ground, 0), (width, height, depth), Paint(white, texture), Ade.BUILDING, top=Paint(color * np.float32(0.5)))
     front = place.front(0, 0, 0)
@@ -114,7 +125,7 @@ def _hip_roof(stage: Stage, place: Place, size: tuple[float, float, float], rise
     inset = min(1.5, width / 3)
     eaves = [(0, base, 0), (width, base, 0), (width, base, depth), (0, base, depth)]
     ridge = [(inset, base + rise, inset), (width - inset, base + rise, inset), (width - inset, base + rise, depth - inset), (inset, base + rise, depth - inset)]
-    low, high = place.point(eaves), place.point(ridge)
+    low, high = place.points(eaves), place.points(ridge)
     for i in range(4):
         face(stage, np.array([low[i - 1], low[i], high[i], high[i - 1]]), paint, Ade.BUILDING)
 
@@ -151,9 +162,9 @@ def _gable_roof(stage: Stage, place: Place, width: float, depth: float, height: 
         drop = rise * out / (width / 2)
         low, high = height - drop + thick, height + rise + thick
         slope = [(edge, low, -out), (ridge, high, -out), (ridge, high, depth + out), (edge, low, depth + out)]
-        face(stage, place.point(slope), paint, Ade.HOUSE)
+        face(stage, place.points(slope), paint, Ade.HOUSE)
         verge = [(edge, low - thick, -out), (edge, low, -out), (ridge, high, -out), (ridge, high - thick, -out)]
-        face(stage, place.point(verge), Paint(hsv(0, 0, 0.9)), Ade.HOUSE)
+        face(stage, place.points(verge), Paint(hsv(0, 0, 0.9)), Ade.HOUSE)
 
 
 def _house_front(stage: Stage, place: Place, width: float, height: float) -> None:
@@ -174,9 +185,9 @@ def _house_front(stage: Stage, place: Place, width: float, height: float) -> Non
 def house_window(stage: Stage, frame: Frame, width: float, height: float) -> None:
     """Draw the window of a house, with bars: ADE20K's windowpane."""
     glass = hsv(0.57, stage.rng.uniform(0.2, 0.45), stage.rng.uniform(0.3, 0.6))
-    ahead = Frame(frame.origin + frame.normal * 0.015, frame.u, UP)
+    ahead = frame.moved(ahead=0.015)
     stage.panel(frame, [rectangle(-0.1, -0.1, width + 0.1, height + 0.1)], Paint(hsv(0, 0, 0.93)), Ade.HOUSE, one_sided=True)
     stage.panel(ahead, [rectangle(0, 0, width, height)], Paint(glass), Ade.WINDOW, one_sided=True, bulge=(0.1, 0.7))
-    front = Frame(ahead.origin + frame.normal * 0.015, frame.u, UP)
+    front = frame.moved(ahead=0.03)
     bars: list[Points] = [rectangle(width / 2 - 0.03, 0, width / 2 + 0.03, height), rectangle(0, height * 0.6, width, height * 0.6 + 0.05)]
     stage.panel(front, bars, Paint(hsv(0, 0, 0.93)), Ade.WINDOW, one_sided=True)

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segfit.data.scenery.ade import Ade
 from segfit.data.scenery.stage import OVER, Stage
-from segfit.data.scenery.texture import Array, Color
+from segfit.data.scenery.texture import Array, Color, white_noise
 
 __all__ = ["Film", "develop"]
 
@@ -64,7 +63,7 @@ def majority(label: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _ground_light(stage: Stage, film: Film) -> Array:
     """Return the factor of cast shadows and sun patches, which fall on the ground only."""
     size = (stage.camera.width, stage.camera.height)
-    ground = cv2.resize(stage.ground.astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None]
+    ground = cv2.resize((stage.surface >> 8).astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None]
     sigma = film.softness * min(size)
     shade = _soft(stage.shade, sigma)[..., None]
     factor: Array = 1 + ground * shade * (stage.light.shadow_color - 1)
@@ -83,25 +82,50 @@ def _contact_shading(near: Array, short: int) -> Array:
     """Return the darkening of what lies just behind something else (Luft et al. 2006, depth unsharp masking)."""
     depth = np.log(np.maximum(near, 1e-3))
     total = np.ones_like(depth)
+    solid = near > 0.004
     for radius, strength, limit in ((0.012, 0.55, 0.25), (0.04, 0.3, 0.3)):
-        behind = cv2.GaussianBlur(depth, (0, 0), radius * short) - depth
-        total -= strength * np.clip(behind, 0, limit) * (near > 0.004)
+        # Wide blurs are made of a smaller picture.
+        step = max(int(radius * short / 2.5), 1)
+        small = cv2.resize(depth, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+        blurred = cv2.GaussianBlur(small, (0, 0), max(radius * short / step, 0.3))
+        behind = cv2.resize(blurred, depth.shape[::-1], interpolation=cv2.INTER_LINEAR) - depth
+        total -= strength * np.clip(behind, 0, limit) * solid
     return total
+
+
+def _metered(light: Array) -> float:
+    """Return the exposure that a camera would choose: towards a middle grey, but not all the way."""
+    mean = float(np.exp(np.log(light.mean(-1) + 0.01).mean()))
+    return float(np.clip((0.3 / mean) ** 0.65, 0.7, 2.2))
 
 
 def _expose(light: Array, film: Film, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return the photograph of linear light: bloom, tone curve, vignette and noise."""
-    light *= np.array(film.balance, np.float32) * np.float32(film.exposure)
     height, width = light.shape[:2]
     small = cv2.resize(light, (max(width // 4, 1), max(height // 4, 1)), interpolation=cv2.INTER_AREA)
+    exposure = film.exposure * _metered(small)
+    small *= np.float32(exposure)
+    light *= np.array(film.balance, np.float32) * np.float32(exposure)
     bright = cv2.GaussianBlur(np.clip(small - 0.9, 0, 2), (0, 0), 0.008 * min(height, width))
     light += 0.5 * cv2.resize(bright, (width, height), interpolation=cv2.INTER_LINEAR)
     y = (np.arange(height, dtype=np.float32)[:, None] + 0.5) / height - 0.5
     x = (np.arange(width, dtype=np.float32)[None, :] + 0.5) / width - 0.5
     light *= (1 - film.vignette * 2 * (x * x + y * y))[..., None]
-    # A shoulder keeps highlights from clipping: the curve is the identity for shadows and reaches 1 at 4.
+    # A shoulder keeps highlights from clipping; the contrast curve leaves black, middle grey and white where they are.
     light = np.maximum(light, 0)
     toned = np.sqrt(light * (1 + light / 16) / (1 + 0.25 * light) * 0.98)
-    toned = toned + 0.06 * np.sin(2 * np.pi * np.clip(toned, 0, 1)) * -0.5
-    values = toned * 255 + rng.standard_normal(light.shape, dtype=np.float32) * np.float32(film.grain)
-    return np.clip(values + 0.5, 0, 255).astype(np.uint8)
+    toned += 0.5 * toned * (toned - 0.5) * np.maximum(1 - toned, 0)
+    toned += _grain(rng, (height, width)) * np.float32(film.grain / 255)
+    return np.clip(toned * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def _grain(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """Return noise `(H, W, 3)` with mean 0 and deviation 1: three pieces of the fixed noise."""
+    reach = 256
+    field = white_noise((shape[0] + reach, shape[1] + reach))
+    grain = np.empty((*shape, 3), np.float32)
+    for channel, (top, left) in enumerate(rng.integers(0, reach, (3, 2)).tolist()):
+        grain[..., channel] = field[top : top + shape[0], left : left + shape[1]]
+    grain -= 0.5
+    grain *= np.float32(12**0.5)
+    return grain

@@ -6,20 +6,21 @@ import cv2
 import numpy as np
 
 from segfit.data.scenery.ade import Ade
-from segfit.data.scenery.geometry import Frame, Points
+from segfit.data.scenery.geometry import UP, Frame, Points, Vec
 from segfit.data.scenery.patterns import macro, pattern
 from segfit.data.scenery.stage import OVER, Paint, Stage
-from segfit.data.scenery.texture import Color, hsv, jitter, noise
+from segfit.data.scenery.texture import Color, hsv, noise
 from segfit.data.scenery.weather import Weather
 
 __all__ = ["band", "ground", "meander", "mirror_water", "mountains", "ridge", "scatter", "soil"]
 
-EAST, NORTH = np.array((1.0, 0.0, 0.0)), np.array((0.0, 0.0, 1.0))
+EAST: Vec = (1.0, 0.0, 0.0)
+NORTH: Vec = (0.0, 0.0, 1.0)
 
 
 def ground(stage: Stage, outline: Points, paint: Paint, label: Ade, *, height: float = 0.0) -> None:
     """Cover the ground within `(n, 2)` positions (x, z)."""
-    stage.panel(Frame(np.array((0.0, height, 0.0)), EAST, NORTH), [outline], paint, label, ground=True)
+    stage.panel(Frame((0.0, height, 0.0), EAST, NORTH), [outline], paint, label, ground=True)
 
 
 def band(near: float, far: float, half: float = 900.0) -> Points:
@@ -79,16 +80,43 @@ def mountains(
     half = distance * 1.7
     heights = (0.25 + 0.75 * ridge(rng, 129, rough)) * height
     x = np.linspace(-half, half, len(heights)) + rng.uniform(-0.2, 0.2) * half
-    frame = Frame(np.array((0.0, 0.0, distance)), EAST, np.array((0.0, 1.0, 0.0)))
+    frame = Frame((0.0, 0.0, distance), EAST, UP)
     line = np.stack([x, heights], -1)
     foot = np.array([(x[-1], -0.2 * height), (x[0], -0.2 * height)])
     name = "crag" if label == Ade.MOUNTAIN else "leaves"
-    texture = pattern(name, int(rng.integers(4))).scaled(height / (5.0 if name == "crag" else 9.0))
+    texture = pattern(name, int(rng.integers(4))).scaled(height / (1.6 if name == "crag" else 5.0))
     stage.panel(frame, [np.concatenate([line, foot])], Paint(color, texture), label)
+    if label == Ade.MOUNTAIN:
+        _shaded_flanks(stage, frame, line, color)
     if snow:
         border = height * (0.52 + 0.16 * ridge(rng, 129, 0.85)) - 0.2 * (heights - 0.6 * height)
         cap = np.concatenate([line, np.stack([x, np.minimum(border, heights)], -1)[::-1]])
-        stage.panel(frame, [cap], Paint(hsv(0.6, 0.05, 0.97), pattern("crag", 1).scaled(height / 5.0)), label)
+        stage.panel(frame, [cap], Paint(hsv(0.6, 0.05, 0.97), pattern("crag", 1).scaled(height / 1.6)), label)
+
+
+def _shaded_flanks(stage: Stage, frame: Frame, line: Points, color: Color) -> None:
+    """Darken the side of each peak that the sun does not reach: from the summit down along a ragged spur."""
+    rng = stage.rng
+    x, heights = line[:, 0], line[:, 1]
+    slopes = np.array(((-0.8, 0.33, -0.5), (0.8, 0.33, -0.5)))
+    left, right = stage.light.at(np.zeros((2, 3)), slopes).sum(1).tolist()
+    away = 1 if left >= right else -1
+    flanks = []
+    for i in range(6, len(line) - 7):
+        if heights[i] < heights[i - 6 : i + 7].max():
+            continue
+        end = i
+        while 0 < end < len(line) - 1 and heights[end + away] <= heights[end] + 0.01 * heights[i]:
+            end += away
+        if abs(end - i) < 3:
+            continue
+        crest = line[i : end + 1] if away > 0 else line[end : i + 1][::-1]
+        drop = np.array((0.85, 0.65, 0.45, 0.25)) * heights[i]
+        spur = x[i] + (x[end] - x[i]) * np.array((0.05, 0.3, 0.25, 0.6)) * rng.uniform(0.6, 1.3, 4)
+        flanks.append(np.concatenate([crest, np.stack([spur, np.minimum(drop, heights[end])], -1)[::-1]]))
+    if flanks:
+        tone = color * np.float32(0.55)
+        stage.panel(frame, flanks, Paint(tone, pattern("crag", 2).scaled(float(heights.max()) / 2)), Ade.MOUNTAIN)
 
 
 def mirror_water(stage: Stage, weather: Weather, labels: tuple[Ade, ...]) -> None:
@@ -146,7 +174,3 @@ def scatter(
         if abs(x) >= clear:
             yield float(x), round(z, 3)
 
-
-def pale(color: Color, rng: np.random.Generator) -> Color:
-    """Return a colour as it looks on a slope far away."""
-    return jitter(rng, color, 0.2)

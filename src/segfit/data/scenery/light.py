@@ -1,11 +1,12 @@
 """What shines on a surface: sun and sky outdoors, windows and lamps within the walls of a room."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from segfit.data.scenery.geometry import Points
+from segfit.data.scenery.geometry import Points, Vec
 from segfit.data.scenery.texture import Array, Color
 
 __all__ = ["Daylight", "Lamp", "Light", "RoomLight"]
@@ -14,12 +15,17 @@ __all__ = ["Daylight", "Lamp", "Light", "RoomLight"]
 class Light(Protocol):
     """The light of a scene."""
 
+    @property
+    def even(self) -> bool:
+        """Whether it is the same everywhere: a flat surface is then lit evenly."""
+        ...
+
     def at(self, points: Points, normals: Points) -> Array:
         """Return the light `(n, 3)` that falls on `(n, 3)` points of surfaces with `(n, 3)` unit normals."""
         ...
 
     def shadow(self, points: Points) -> Points:
-        """Return where `(n, 3)` points throw their shadow on the ground."""
+        """Return where on the ground `(n, 3)` points throw their shadow, `(n, 2)` as (x, z)."""
         ...
 
     @property
@@ -39,10 +45,15 @@ class Daylight:
         ground_color: light from below.
     """
 
-    sun: Points
+    sun: Vec
     sun_color: Color
     sky_color: Color
     ground_color: Color
+
+    @property
+    def even(self) -> bool:
+        """The sun is far away: the same everywhere."""
+        return True
 
     def at(self, points: Points, normals: Points) -> Array:
         """Return the light on points of surfaces (see `Light`)."""
@@ -53,14 +64,16 @@ class Daylight:
 
     def shadow(self, points: Points) -> Points:
         """Return where points throw their shadow (see `Light`)."""
-        length = points[:, 1:2] / max(float(self.sun[1]), 0.12)
-        return points - self.sun * length
+        slope = np.array((self.sun[0], self.sun[2])) / max(self.sun[1], 0.12)
+        shadows: Points = points[:, ::2] - points[:, 1:2] * slope
+        return shadows
 
-    @property
+    @cached_property
     def shadow_color(self) -> Color:
         """Factor on the colour of the ground in full shadow."""
-        ambient = self.sky_color * 0.85
-        return ambient / (self.sky_color + self.sun_color * np.float32(max(float(self.sun[1]), 0.05)))
+        ambient = self.sky_color * np.float32(0.85)
+        color: Color = ambient / (self.sky_color + self.sun_color * np.float32(max(self.sun[1], 0.05)))
+        return color
 
 
 @dataclass(frozen=True)
@@ -73,12 +86,12 @@ class Lamp:
         facing: unit vector in which a window shines; None shines in every direction.
     """
 
-    position: Points
+    position: Vec
     color: Color
-    facing: Points | None = None
+    facing: Vec | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class RoomLight:
     """The light in a room: lamps, and what the walls scatter.
 
@@ -86,47 +99,62 @@ class RoomLight:
         low: the room's corner (x, y, z) with the smallest coordinates.
         high: the opposite corner.
         ambient: scattered light.
-        lamps: more may be added while the room is furnished, before anything is drawn.
+        lamps: what shines.
     """
 
-    low: Points
-    high: Points
+    low: Vec
+    high: Vec
     ambient: Color
-    lamps: list[Lamp] = field(default_factory=list)
+    lamps: tuple[Lamp, ...]
+
+    @property
+    def even(self) -> bool:
+        """Lamps are near: not the same everywhere."""
+        return False
 
     def at(self, points: Points, normals: Points) -> Array:
         """Return the light on points of surfaces (see `Light`)."""
-        up = (0.92 + 0.08 * normals[:, 1:2]).astype(np.float32)
-        total = self.ambient * up * self._openness(points, normals)
-        for lamp in self.lamps:
-            towards = lamp.position - points
-            square = (towards * towards).sum(1, keepdims=True)
-            distance = np.sqrt(square)
-            facing = (normals * towards).sum(1, keepdims=True) / distance
-            # Wrapped diffuse light: the walls send some back, so nothing turns black.
-            strength = np.maximum(0.75 * facing + 0.25, 0) / (square + 0.35)
-            if lamp.facing is not None:
-                strength *= np.maximum(-(towards * lamp.facing).sum(1, keepdims=True) / distance, 0.05)
-            total = total + lamp.color * strength.astype(np.float32)
-        return total
+        up = 0.92 + 0.08 * normals[:, 1:2]
+        total = self.ambient * (up * self._openness(points, normals)).astype(np.float32)
+        positions, colors, facings, anywhere = self._arrays
+        towards = positions - points[:, None]
+        square = (towards * towards).sum(2)
+        towards /= np.sqrt(square)[..., None]
+        facing = (normals[:, None] * towards).sum(2)
+        # Wrapped diffuse light: the walls send some back, so nothing turns black.
+        strength = np.maximum(0.75 * facing + 0.25, 0) / (square + 0.35)
+        strength *= np.maximum(-(towards * facings).sum(2), 0.05) + anywhere
+        return total + (strength.astype(np.float32)[..., None] * colors).sum(1)
 
-    def _openness(self, points: Points, normals: Points) -> Array:
+    @cached_property
+    def _arrays(self) -> tuple[Points, Array, Points, Points]:
+        """The lamps' positions, colours, directions, and 1 for those without direction."""
+        positions = np.array([lamp.position for lamp in self.lamps]).reshape(-1, 3)
+        colors = np.array([lamp.color for lamp in self.lamps], np.float32).reshape(-1, 3)
+        facings = np.array([lamp.facing or (0.0, 0.0, 0.0) for lamp in self.lamps]).reshape(-1, 3)
+        # A lamp without direction has strength 0.05 from the floor of the directed term.
+        anywhere = np.array([0.95 if lamp.facing is None else 0.0 for lamp in self.lamps])
+        return positions, colors, facings, anywhere
+
+    def _openness(self, points: Points, normals: Points) -> Points:
         """Return `(n, 1)` in (0, 1]: how much the walls nearby leave of the scattered light."""
-        near_low = np.exp(np.maximum(points - self.low, 0) / -0.4)
-        near_high = np.exp(np.maximum(self.high - points, 0) / -0.4)
+        near_low = np.exp(np.maximum(points - self.low, 0) * -2.5)
+        near_high = np.exp(np.maximum(np.array(self.high) - points, 0) * -2.5)
         # A wall does not darken itself.
-        other = np.abs(normals) < 0.7
-        closed = np.where(other, 1 - 0.33 * near_low, 1) * np.where(other, 1 - 0.33 * near_high, 1)
-        return closed.prod(1, keepdims=True).astype(np.float32)
+        closed = (1 - 0.33 * near_low) * (1 - 0.33 * near_high)
+        closed[np.abs(normals) >= 0.7] = 1
+        openness: Points = closed.prod(1, keepdims=True)
+        return openness
 
     def shadow(self, points: Points) -> Points:
-        """Return where points throw their shadow (see `Light`): straight below the ceiling's middle, softly."""
-        key = self.high * (0.5, 1, 0.5) + self.low * (0.5, 0, 0.5)
-        height = np.minimum(points[:, 1:2], key[1] * 0.6)
-        reach = height / (key[1] - height)
-        return points + (points - key) * (reach * 0.7) * (1, 0, 1) - points * (0, 1, 0)
+        """Return where points throw their shadow (see `Light`): away from the ceiling's middle, softly."""
+        middle = np.array(((self.low[0] + self.high[0]) / 2, (self.low[2] + self.high[2]) / 2))
+        height = np.minimum(points[:, 1:2], self.high[1] * 0.6)
+        reach = height / (self.high[1] - height)
+        shadows: Points = points[:, ::2] + (points[:, ::2] - middle) * (reach * 0.6)
+        return shadows
 
-    @property
+    @cached_property
     def shadow_color(self) -> Color:
         """Factor on the colour of the ground in full shadow."""
         return np.array((0.42, 0.40, 0.39), np.float32)

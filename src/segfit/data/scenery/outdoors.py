@@ -41,7 +41,7 @@ def outdoors(
         haze=weather.haze,
         haze_color=weather.horizon * np.float32(0.92),
         vignette=float(rng.uniform(0.1, 0.4)),
-        grain=float(rng.uniform(1.5, 5)),
+        grain=float(rng.uniform(1, 3.2)),
     )
     return stage, weather, film
 
@@ -65,7 +65,7 @@ def town_street(rng: np.random.Generator, width: int, height: int) -> Scene:
     if rng.random() < 0.5:
         for _ in range(int(rng.integers(1, 4))):
             z = float(rng.uniform(8, 40))
-            street.cable(stage, np.array((shift - half - walk, 6.5, z)), np.array((shift + half + walk, 6.8, z + rng.uniform(-3, 3))), 0.6)
+            street.cable(stage, (shift - half - walk, 6.5, z), (shift + half + walk, 6.8, z + float(rng.uniform(-3, 3))), 0.6)
     _street_end(stage, shift, length)
     return stage, film
 
@@ -119,7 +119,7 @@ def _row_of_buildings(stage: Stage, side: int, edge: float, shift: float, length
             _shop_signs(stage, place, width)
         elif z < 40:
             for x in np.arange(1.5, width - 1.5, 4.0):
-                buildings.house_window(stage, type(front)(place.point((x, 1.1, -0.03)), place.right, front.v), 1.1, 1.5)
+                buildings.house_window(stage, front.moved(float(x), 1.1, 0.03), 1.1, 1.5)
         z += width + float(rng.choice((0.0, 0.0, 1.5)))
 
 
@@ -214,7 +214,7 @@ def _pond(stage: Stage, x: float) -> None:
     landscape.ground(stage, shore + middle, landscape.soil(stage, "water", hsv(0.5, 0.35, 0.3)), Ade.WATER)
     for i in range(0, 22, 3):
         foot = shore[i] * 1.05 + middle
-        rock(stage, np.array((foot[0], 0.0, foot[1])), (0.7, 0.4, 0.6), random_paint(rng, "crag", hsv(0.1, 0.08, 0.55)), Ade.ROCK)
+        rock(stage, (float(foot[0]), 0.0, float(foot[1])), (0.7, 0.4, 0.6), random_paint(rng, "crag", hsv(0.1, 0.08, 0.55)), Ade.ROCK)
 
 
 def _park_trees(stage: Stage) -> None:
@@ -227,7 +227,7 @@ def _park_trees(stage: Stage) -> None:
         plants.bush(stage, Place(x, 0, z), float(rng.uniform(0.8, 2.2)), float(rng.uniform(0.6, 1.4)))
     for x, z in landscape.scatter(rng, 5, 4, 14, 0.5, clear=1.5):
         plants.flowers(stage, Place(x, 0, z), float(rng.uniform(0.8, 1.8)), 0.5)
-    spots = [np.array((x, 0.0, z)) for x, z in landscape.scatter(rng, 30, 2.2, 8, 0.6, clear=1.2)]
+    spots = [(x, 0.0, z) for x, z in landscape.scatter(rng, 30, 2.2, 8, 0.6, clear=1.2)]
     plants.tufts(stage, spots, 0.16, hsv(0.24, 0.55, 0.5), Ade.GRASS)
 
 
@@ -272,7 +272,7 @@ def garden(rng: np.random.Generator, width: int, height: int) -> Scene:
         plants.bush(stage, Place(float(rng.uniform(left, left + wide)), 0, away - 0.8), float(rng.uniform(0.8, 1.6)), float(rng.uniform(0.7, 1.3)))
     for x, z in landscape.scatter(rng, 6, 3.5, 10, 0.6, clear=0.8):
         plants.flowers(stage, Place(x, 0, z), float(rng.uniform(0.6, 1.6)), 0.5)
-    spots = [np.array((x, 0.0, z)) for x, z in landscape.scatter(rng, 30, 2.2, 7, 0.6)]
+    spots = [(x, 0.0, z) for x, z in landscape.scatter(rng, 30, 2.2, 7, 0.6)]
     plants.tufts(stage, spots, 0.15, green, Ade.GRASS)
     for x, z in landscape.scatter(rng, 3, 4, 11, 0.4):
         choice = rng.random()
@@ -347,17 +347,17 @@ def _field_life(stage: Stage, crop: np.ndarray) -> None:
             people_or_cow(stage, Place(x, 0, z))
     if rng.random() < 0.4:
         for x, z in landscape.scatter(rng, 5, 9, 50, 0.6):
-            street.clutter(stage, Place(x, 0, z), float(rng.uniform(1, 1.6)))
+            street.clutter(stage, Place(x, 0, z), float(rng.uniform(1.2, 2.2)))
     if rng.random() < 0.35:
-        line = [np.array((x, 7.0, 26.0 + 0.3 * x)) for x in (-40.0, -14.0, 12.0, 38.0)]
+        line = [(x, 7.0, 26.0 + 0.3 * x) for x in (-40.0, -14.0, 12.0, 38.0)]
         for i, top in enumerate(line):
-            street.pole(stage, Place(float(top[0]), 0, float(top[2])), 7.4, 0.24)
+            street.pole(stage, Place(top[0], 0, top[2]), 7.4, 0.24)
             if i:
                 street.cable(stage, line[i - 1], top, 0.9)
     for x, z in landscape.scatter(rng, 4, 4, 14, 0.6, clear=1.5):
         size = float(rng.uniform(0.4, 1.4))
-        rock(stage, np.array((x, 0.0, z)), (size * 1.3, size * 0.7, size), random_paint(rng, "crag", hsv(0.1, 0.08, rng.uniform(0.4, 0.65))), Ade.ROCK)
-    spots = [np.array((x, 0.0, z)) for x, z in landscape.scatter(rng, 40, 2.5, 9, 0.6)]
+        rock(stage, (x, 0.0, z), (size * 1.3, size * 0.7, size), random_paint(rng, "crag", hsv(0.1, 0.08, rng.uniform(0.4, 0.65))), Ade.ROCK)
+    spots = [(x, 0.0, z) for x, z in landscape.scatter(rng, 40, 2.5, 9, 0.6)]
     plants.tufts(stage, spots, float(rng.uniform(0.2, 0.4)), crop, Ade.FIELD)
 
 
@@ -375,8 +375,8 @@ def lake(rng: np.random.Generator, width: int, height: int) -> Scene:
     far = np.array([(300.0, 190.0), (-300.0, 190.0)])
     landscape.ground(stage, np.concatenate([shore, far]), landscape.soil(stage, "water", hsv(rng.uniform(0.48, 0.58), 0.5, 0.3)), Ade.WATER)
     _distance(stage)
-    for x_, z in landscape.scatter(rng, 26, 200, 290, 1.2):
-        plants.conifer(stage, Place(x_, 0, z), float(rng.uniform(9, 20)))
+    for x_ in rng.uniform(-230, 230, 30).tolist():
+        plants.conifer(stage, Place(x_, 0, float(rng.uniform(195, 280))), float(rng.uniform(8, 17)))
     for x_, z in landscape.scatter(rng, 4, 40, 150, 0.6):
         (vehicles.sailboat if rng.random() < 0.4 else vehicles.boat)(stage, Place.facing(x_, 0, z, float(rng.uniform(-0.6, 0.6))), float(rng.uniform(4, 7)))
     landscape.mirror_water(stage, weather, (Ade.WATER,))
@@ -391,7 +391,7 @@ def _lake_shore(stage: Stage, first: float) -> None:
     gray = random_paint(rng, "crag", hsv(rng.uniform(0.05, 0.6), 0.08, rng.uniform(0.4, 0.65)))
     for x, z in landscape.scatter(rng, 7, 4, first + 4, 0.7):
         size = float(rng.uniform(0.4, 1.6))
-        rock(stage, np.array((x, 0.0, z)), (size * 1.4, size * 0.7, size), gray, Ade.ROCK)
+        rock(stage, (x, 0.0, z), (size * 1.4, size * 0.7, size), gray, Ade.ROCK)
     for x, z in landscape.scatter(rng, 4, 4, 12, 0.7, clear=1.0):
         plants.bush(stage, Place(x, 0, z), float(rng.uniform(0.7, 1.6)), float(rng.uniform(0.5, 1.1)))
     if rng.random() < 0.5:
@@ -427,8 +427,6 @@ def coast(rng: np.random.Generator, width: int, height: int) -> Scene:
 
 def _headland(stage: Stage, side: float) -> None:
     rng = stage.rng
-    shift = Stage.panel  # the range is drawn by `mountains`; this one covers one side only
-    del shift
     color = hsv(rng.uniform(0.2, 0.6), rng.uniform(0.12, 0.3), rng.uniform(0.4, 0.55))
     heights = landscape.ridge(rng, 65, 0.55) * np.linspace(1, 0.02, 65) * rng.uniform(40, 110)
     x = np.linspace(700, 40, 65) * side
@@ -459,7 +457,7 @@ def _beach_life(stage: Stage, first: float) -> None:
     stone = random_paint(rng, "crag", hsv(rng.uniform(0.05, 0.6), 0.1, rng.uniform(0.3, 0.6)))
     for x, z in landscape.scatter(rng, int(rng.integers(2, 9)), 4, first + 5, 0.8):
         size = float(rng.uniform(0.4, 2.0))
-        rock(stage, np.array((x, 0.0, z)), (size * 1.3, size * 0.8, size), stone, Ade.ROCK)
+        rock(stage, (x, 0.0, z), (size * 1.3, size * 0.8, size), stone, Ade.ROCK)
     for x, z in landscape.scatter(rng, int(rng.integers(1, 6)), 5, first + 2, 0.6):
         people.person(stage, Place(x, 0, z))
     for x, z in landscape.scatter(rng, 1, 4, 8, 0.5):

@@ -32,7 +32,7 @@ def person(stage: Stage, place: Place, *, seated: bool = False, height: float | 
     """
     rng = stage.rng
     tall = rng.uniform(1.5, 1.88) if height is None else height
-    frame = billboard(stage, place.point((0, 0, 0)), towards=0.12 if seated else 0.0)
+    frame = billboard(stage, place.at(), towards=0.12 if seated else 0.0)
     hip = 0.52 if seated else tall * 0.5
     shoulder = hip + tall * 0.31
     wide = tall * rng.uniform(0.105, 0.13)
@@ -101,7 +101,7 @@ def _head(stage: Stage, frame: Frame, where: tuple[float, float, float], skin: C
 def cow(stage: Stage, place: Place) -> None:
     """Draw a cow, seen from the side."""
     rng = stage.rng
-    frame = billboard(stage, place.point((0, 0, 0)))
+    frame = billboard(stage, place.at())
     flip = float(rng.choice((-1, 1)))
     coat = hsv(rng.uniform(0.04, 0.1), rng.uniform(0.05, 0.6), rng.choice((0.2, 0.5, 0.85)))
     body = [(-1.0, 0.75), (0.6, 0.68), (0.85, 1.0), (0.8, 1.3), (-0.9, 1.35), (-1.05, 1.1)]

@@ -4,6 +4,7 @@ Everything is drawn at twice the picture's resolution against a depth buffer, so
 is exact. Reciprocal depth is linear across the picture, which makes the depth test one multiplication per pixel.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segfit.data.scenery.ade import Ade
-from segfit.data.scenery.geometry import Camera, Frame, Points, cross, dot
+from segfit.data.scenery.geometry import Camera, Frame, Points, Vec, cross, dot, scale
 from segfit.data.scenery.light import Light
 from segfit.data.scenery.texture import Array, Color, Texture
 
-__all__ = ["OVER", "Dab", "Paint", "Stage", "Window"]
+__all__ = ["OVER", "Bulge", "Mask", "Paint", "Stage", "Window"]
 
 OVER = 2
 """Samples per pixel and direction."""
@@ -24,10 +25,17 @@ OVER = 2
 SUBPIXEL = 4
 """Bits of position within a sample."""
 
+GROUND = 256
+"""Added to the label where shadows fall."""
+
 Mask = NDArray[np.uint8]
+Bulge = tuple[float, float]
+"""How far normals turn at the left and right borders, and at the bottom and top, of an outline: 0 flat, 1 round."""
+
+FLAT: Bulge = (0.0, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Paint:
     """What a surface looks like.
 
@@ -44,7 +52,7 @@ class Paint:
     macro: Texture | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """A part of the picture in whole pixels: columns left..right, rows top..bottom (exclusive)."""
 
@@ -64,24 +72,14 @@ class Window:
         return self.bottom - self.top, self.right - self.left
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plane:
     """A frame as the camera sees it: for a ray r, (a, b) = (r·to_a, r·to_b) / r·depth and 1/z = r·depth."""
 
-    to_a: Points
-    to_b: Points
-    depth: Points
+    to_a: Vec
+    to_b: Vec
+    depth: Vec
     distance: float
-
-
-@dataclass(frozen=True)
-class Dab:
-    """A disc of foliage: offset from the centre (m), radius (m), colour factor."""
-
-    x: float
-    y: float
-    radius: float
-    color: Color
 
 
 class Stage:
@@ -92,9 +90,8 @@ class Stage:
         light: what shines on it.
         rng: decides everything that is left to chance.
         color: `(2H, 2W, 3)` linear light.
-        label: `(2H, 2W)` ADE20K ids.
+        surface: `(2H, 2W)` ADE20K ids, plus 256 where shadows fall.
         near: `(2H, 2W)` reciprocal depth (1/m); 0 is infinitely far.
-        ground: `(2H, 2W)` 1 where shadows fall.
         shade: `(H, W)` 255 where something throws a shadow on the ground.
         sunny: `(H, W)` 255 where the sun falls in through a window.
     """
@@ -105,11 +102,22 @@ class Stage:
         self.rng = rng
         shape = (camera.height * OVER, camera.width * OVER)
         self.color: Array = np.zeros((*shape, 3), np.float32)
-        self.label: Mask = np.zeros(shape, np.uint8)
+        self.surface = np.zeros(shape, np.uint16)
         self.near: Array = np.zeros(shape, np.float32)
-        self.ground: Mask = np.zeros(shape, np.uint8)
         self.shade: Mask = np.zeros((camera.height, camera.width), np.uint8)
         self.sunny: Mask = np.zeros_like(self.shade)
+        self._pixel_slopes = self._slopes(1)
+        self._sample_slopes = self._slopes(OVER)
+
+    @property
+    def label(self) -> Mask:
+        """`(2H, 2W)` ADE20K ids."""
+        return (self.surface & 255).astype(np.uint8)
+
+    def pixels(self, point: Vec) -> float:
+        """Return how many pixels (of a picture whose short side is 256) a metre covers at a world position."""
+        depth = max(self.camera.view(point)[2], 0.3)
+        return self.camera.focal / depth * 256 / min(self.camera.width, self.camera.height)
 
     def panel(
         self,
@@ -119,7 +127,7 @@ class Stage:
         label: Ade,
         *,
         ground: bool = False,
-        bulge: tuple[float, float] = (0.0, 0.0),
+        bulge: Bulge = FLAT,
         one_sided: bool = False,
     ) -> None:
         """Draw flat outlines.
@@ -130,199 +138,197 @@ class Stage:
             paint: what they look like.
             label: their class.
             ground: shadows fall on it.
-            bulge: how far the normal turns at the left and right, and at the bottom and top, as on a cylinder (1, 0)
-                or a cushion (0.5, 0.5).
+            bulge: how normals turn towards the borders.
             one_sided: invisible from behind (a face of a solid).
         """
-        plane = self._plane(frame, one_sided=one_sided)
+        camera = self.camera
+        o, u, v = camera.view(frame.origin), camera.rotate(frame.u), camera.rotate(frame.v)
+        plane = seen_plane(o, u, v, one_sided=one_sided)
         if plane is None:
             return
-        polygons = [p for p in (self._project(frame, outline) for outline in outlines) if len(p) >= 3]
+        polygons = [camera.outline(in_view(o, u, v, outline)) for outline in outlines]
+        polygons = [polygon for polygon in polygons if len(polygon) >= 3]
         window = self._window(polygons)
         if window is None:
             return
-        near = self._near(plane, window)
-        visible = fill(polygons, window)
-        np.copyto(visible, 0, where=near * np.float32(1.0005) < self.near[window.samples])
-        if not visible.any():
-            return
-        colors = self._colors(frame, plane, paint, window, bulge, outlines)
-        self.commit(window, visible, colors, label, near, ground=ground)
+        x, y = self._rays(window, self._sample_slopes, OVER)
+        near = linear(plane.depth, x, y)
+        visible = fill(polygons, window).view(bool)
+        visible &= near * np.float32(1.0005) >= self.near[window.samples]
+        if visible.any():
+            self.commit(window, visible, self._colors(frame, plane, paint, window, bulge, outlines), label, near, ground=ground)
 
     def commit(
-        self, window: Window, visible: Mask, colors: Array, label: Ade, near: Array | float, *, ground: bool = False
+        self,
+        window: Window,
+        visible: NDArray[np.bool_],
+        colors: Array,
+        label: Ade,
+        near: Array | float,
+        *,
+        ground: bool = False,
     ) -> None:
-        """Write colours `(h, w, 3)` (one per pixel), label and reciprocal depth where `visible` (one per sample)."""
+        """Write label, reciprocal depth and colours where samples are visible.
+
+        Args:
+            window: the part of the picture.
+            visible: `(2h, 2w)` its samples to write.
+            colors: `(h, w, 3)`, `(2h, 2w, 3)`, or `(1, 1, 3)` for one colour.
+            label: class.
+            near: reciprocal depth, `(2h, 2w)` or one for all.
+            ground: shadows fall on it.
+        """
         rows, columns = window.samples
+        np.copyto(self.surface[rows, columns], np.uint16(label + GROUND * ground), where=visible)
+        np.copyto(self.near[rows, columns], near, where=visible)
         if colors.shape[:2] == (1, 1):
-            chosen = visible.astype(bool)
-            self.color[rows, columns][chosen] = colors[0, 0]
-        else:
-            shape = visible.shape[::-1]
-            large = colors
-            if colors.shape[:2] != visible.shape:
-                large = cv2.resize(colors, shape, interpolation=cv2.INTER_NEAREST)
-            cv2.copyTo(large, visible, self.color[rows, columns])
-        where = visible.astype(bool)
-        np.copyto(self.label[rows, columns], np.uint8(label), where=where)
-        np.copyto(self.near[rows, columns], near, where=where)
-        np.copyto(self.ground[rows, columns], np.uint8(ground), where=where)
+            self.color[rows, columns][visible] = colors[0, 0]
+            return
+        if colors.shape[:2] != visible.shape:
+            colors = cv2.resize(colors, visible.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        cv2.copyTo(colors, visible.view(np.uint8), self.color[rows, columns])
 
     def cast(self, points: Points) -> None:
-        """Throw the shadow of the convex hull of `(n, 3)` points on the ground."""
+        """Throw the shadow of the convex hull of `(n, 3)` world positions on the ground."""
         self._mark(self.shade, self.light.shadow(points))
 
     def sunlight(self, points: Points) -> None:
-        """Let the sun fall on the convex hull of `(n, 3)` points of the ground."""
+        """Let the sun fall on the convex hull of `(n, 2)` positions (x, z) of the ground."""
         self._mark(self.sunny, points)
 
     def _mark(self, buffer: Mask, points: Points) -> None:
-        hull = cv2.convexHull(points[:, [0, 2]].astype(np.float32))[:, 0].astype(np.float64)
-        corners = np.stack([hull[:, 0], np.zeros(len(hull)), hull[:, 1]], axis=-1)
-        view = self.camera.clip(self.camera.view(corners))
-        if len(view) >= 3:
-            pixels = self.camera.project(view) - 0.5
-            cv2.fillPoly(buffer, [fixed(pixels)], 255, shift=SUBPIXEL)
+        hull = cv2.convexHull(points.astype(np.float32))[:, 0].tolist()
+        polygon = self.camera.outline([self.camera.view((x, 0.0, z)) for x, z in hull])
+        if len(polygon) >= 3:
+            scaled = 1 << SUBPIXEL
+            pixels = [(round((x - 0.5) * scaled), round((y - 0.5) * scaled)) for x, y in polygon]
+            cv2.fillPoly(buffer, [np.array(pixels, np.int32)], 255, shift=SUBPIXEL)
 
-    def _plane(self, frame: Frame, *, one_sided: bool) -> Plane | None:
-        """Return the frame as the camera sees it; None when it is seen from the edge or from behind."""
-        o, u, v = self.camera.view(frame.origin), self.camera.rotate(frame.u), self.camera.rotate(frame.v)
-        normal = cross(u, v)
-        distance = dot(normal, o)
-        if abs(distance) < 1e-6 or (one_sided and distance < 0):
-            return None
-        return Plane(cross(v, o) / distance, cross(o, u) / distance, normal / distance, distance)
-
-    def _project(self, frame: Frame, outline: Points) -> Points:
-        """Return an outline in pixels; empty when nothing of it is before the camera."""
-        view = self.camera.clip(self.camera.view(frame.at(outline)))
-        return self.camera.project(view) if len(view) else np.zeros((0, 2))
-
-    def _window(self, polygons: Sequence[Points]) -> Window | None:
+    def _window(self, polygons: Sequence[Sequence[tuple[float, float]]]) -> Window | None:
         """Return the pixels that polygons may touch; None when they are outside of the picture."""
         if not polygons:
             return None
-        low = np.min([p.min(0) for p in polygons], axis=0)
-        high = np.max([p.max(0) for p in polygons], axis=0)
-        left, top = max(int(low[0] - 1), 0), max(int(low[1] - 1), 0)
-        right, bottom = min(int(high[0] + 2), self.camera.width), min(int(high[1] + 2), self.camera.height)
-        if high.min() < 0 or left >= right or top >= bottom:
+        xs, ys = zip(*(point for polygon in polygons for point in polygon), strict=True)
+        left, top = max(math.floor(min(xs) - 0.5), 0), max(math.floor(min(ys) - 0.5), 0)
+        right = min(math.ceil(max(xs) + 0.5), self.camera.width)
+        bottom = min(math.ceil(max(ys) + 0.5), self.camera.height)
+        if left >= right or top >= bottom:
             return None
         return Window(left, top, right, bottom)
 
-    def _near(self, plane: Plane, window: Window) -> Array:
-        """Return the reciprocal depth of a plane at every sample of a window."""
-        x, y = self._rays(window, OVER)
-        near: Array = linear(plane.depth, x, y)
-        return near
-
-    def _rays(self, window: Window, per_pixel: float) -> tuple[Array, Array]:
-        """Return the slopes of the rays through the columns and the rows of a window."""
-        height, width = window.shape
-        columns = window.left + (np.arange(round(width * per_pixel)) + 0.5) / per_pixel
-        rows = window.top + (np.arange(round(height * per_pixel)) + 0.5) / per_pixel
-        x = (columns - self.camera.width / 2) / self.camera.focal
-        y = (self.camera.height / 2 - rows) / self.camera.focal
+    def _slopes(self, per_pixel: int) -> tuple[Array, Array]:
+        """Return the slopes of the rays through all columns and all rows."""
+        camera = self.camera
+        columns = (np.arange(camera.width * per_pixel) + 0.5) / per_pixel
+        rows = (np.arange(camera.height * per_pixel) + 0.5) / per_pixel
+        x = (columns - camera.width / 2) / camera.focal
+        y = (camera.height / 2 - rows) / camera.focal
         return x.astype(np.float32), y.astype(np.float32)
 
+    def _rays(self, window: Window, slopes: tuple[Array, Array], per_pixel: int) -> tuple[Array, Array]:
+        """Return the slopes of the rays through the columns and the rows of a window."""
+        x, y = slopes
+        return (
+            x[window.left * per_pixel : window.right * per_pixel],
+            y[window.top * per_pixel : window.bottom * per_pixel],
+        )
+
     def _colors(
-        self,
-        frame: Frame,
-        plane: Plane,
-        paint: Paint,
-        window: Window,
-        bulge: tuple[float, float],
-        outlines: Sequence[Points],
+        self, frame: Frame, plane: Plane, paint: Paint, window: Window, bulge: Bulge, outlines: Sequence[Points]
     ) -> Array:
         """Return the lit colours of a window, `(h, w, 3)` or `(1, 1, 3)` where one is enough."""
         light = self._lit(frame, plane, paint, window, bulge, outlines)
         if paint.texture is None:
             return light * paint.color
-        x, y = self._rays(window, 1)
-        near = np.maximum(linear(plane.depth, x, y), 1e-5)
-        a, b = linear(plane.to_a, x, y) / near, linear(plane.to_b, x, y) / near
-        area = 1 / (np.float32(abs(plane.distance) * self.camera.focal**2) * near**3)
-        colors = paint.texture.sample(a, b, area) * paint.color
+        x, y = self._rays(window, self._pixel_slopes, 1)
+        far = 1 / np.maximum(linear(plane.depth, x, y), np.float32(1e-5))
+        a, b = linear(plane.to_a, x, y) * far, linear(plane.to_b, x, y) * far
+        area = far**3 * np.float32(1 / (abs(plane.distance) * self.camera.focal**2))
+        colors = paint.texture.sample(a, b, area)
+        colors *= light * paint.color
         if paint.macro is not None:
             colors *= paint.macro.sample(a, b, area) / paint.macro.mean
-        return colors * light
+        return colors
 
     def _lit(
-        self,
-        frame: Frame,
-        plane: Plane,
-        paint: Paint,
-        window: Window,
-        bulge: tuple[float, float],
-        outlines: Sequence[Points],
+        self, frame: Frame, plane: Plane, paint: Paint, window: Window, bulge: Bulge, outlines: Sequence[Points]
     ) -> Array:
         """Return the light on a window: evaluated on a coarse grid, enlarged smoothly."""
         if paint.glow is not None:
             return np.full((1, 1, 3), paint.glow, np.float32)
+        normal = frame.normal if plane.distance > 0 else scale(frame.normal, -1.0)
+        if bulge == FLAT and self.light.even:
+            return self.light.at(np.array((frame.origin,)), np.array((normal,))).reshape(1, 1, 3)
         height, width = window.shape
         rows, columns = grid_size(height, bulge[1] != 0), grid_size(width, bulge[0] != 0)
-        x, y = self._grid_rays(window, rows, columns)
+        x = (window.left + (np.arange(columns) + 0.5) * (width / columns) - self.camera.width / 2) / self.camera.focal
+        y = (self.camera.height / 2 - window.top - (np.arange(rows) + 0.5) * (height / rows)) / self.camera.focal
         near = np.maximum(linear(plane.depth, x, y), 1e-3)
         a, b = (linear(plane.to_a, x, y) / near).ravel(), (linear(plane.to_b, x, y) / near).ravel()
         points = frame.at(np.stack([a, b], axis=-1).astype(np.float64))
-        normal = frame.normal
-        if plane.distance < 0:
-            normal = -normal
-        normals = np.broadcast_to(normal, points.shape)
-        if bulge != (0.0, 0.0):
+        normals = np.broadcast_to(np.array(normal), points.shape)
+        if bulge != FLAT:
             normals = bulged(frame, normals, a, b, bulge, outlines)
         light: Array = self.light.at(points, normals).astype(np.float32).reshape(rows, columns, 3)
         if (rows, columns) == (1, 1):
             return light
         return cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, 3)
 
-    def _grid_rays(self, window: Window, rows: int, columns: int) -> tuple[Array, Array]:
-        """Return the slopes of the rays through the cells of a coarse grid over a window."""
-        height, width = window.shape
-        x = window.left + (np.arange(columns) + 0.5) * (width / columns) - self.camera.width / 2
-        y = self.camera.height / 2 - window.top - (np.arange(rows) + 0.5) * (height / rows)
-        return (x / self.camera.focal).astype(np.float32), (y / self.camera.focal).astype(np.float32)
+
+def seen_plane(o: Vec, u: Vec, v: Vec, *, one_sided: bool) -> Plane | None:
+    """Return a frame given in camera coordinates as a plane; None when it is seen from the edge or from behind."""
+    normal = cross(u, v)
+    distance = dot(normal, o)
+    if abs(distance) < 1e-6 or (one_sided and distance < 0):
+        return None
+    share = 1 / distance
+    return Plane(scale(cross(v, o), share), scale(cross(o, u), share), scale(normal, share), distance)
 
 
-def linear(form: Points, x: Array, y: Array) -> Array:
+def in_view(o: Vec, u: Vec, v: Vec, outline: Points) -> list[Vec]:
+    """Return the camera positions of an outline in a frame given in camera coordinates."""
+    (ox, oy, oz), (ux, uy, uz), (vx, vy, vz) = o, u, v
+    return [(ox + a * ux + b * vx, oy + a * uy + b * vy, oz + a * uz + b * vz) for a, b in outline.tolist()]
+
+
+def linear(form: Vec, x: NDArray[np.floating], y: NDArray[np.floating]) -> Array:
     """Return form·(x, y, 1) for every column slope x and row slope y: `(len(y), len(x))`."""
-    f = form.astype(np.float32)
-    return f[0] * x[None, :] + (f[1] * y + f[2])[:, None]
+    # Plain floats: a NumPy scalar among them would widen the arrays.
+    a, b, c = map(float, form)
+    values: Array = (a * x)[None, :] + (b * y + c)[:, None]
+    return values
 
 
 def grid_size(pixels: int, curved: bool) -> int:
     """Return how many light samples an extent of so many pixels needs."""
     if curved:
-        return max(1, min(pixels, 12))
-    return 1 if pixels < 14 else min(2 + pixels // 16, 16)
+        return max(1, min(pixels, 10))
+    return 1 if pixels < 14 else min(2 + pixels // 20, 14)
 
 
 def bulged(
-    frame: Frame, normals: Points, a: Array, b: Array, bulge: tuple[float, float], outlines: Sequence[Points]
+    frame: Frame, normals: Points, a: NDArray[np.floating], b: NDArray[np.floating], bulge: Bulge, outlines: Sequence[Points]
 ) -> Points:
     """Return normals that turn outwards towards the borders of the outlines."""
-    low = np.min([p.min(0) for p in outlines], axis=0)
-    high = np.max([p.max(0) for p in outlines], axis=0)
+    corners = np.concatenate(outlines) if len(outlines) > 1 else outlines[0]
+    low, high = corners.min(0), corners.max(0)
     middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
     s = np.clip((a - middle[0]) / half[0], -1, 1)[:, None] * bulge[0]
     t = np.clip((b - middle[1]) / half[1], -1, 1)[:, None] * bulge[1]
     ahead = np.sqrt(np.maximum(1 - s * s - t * t, 0.04))
-    turned = normals * ahead + frame.u * s + frame.v * t
+    turned = normals * ahead + np.array(frame.u) * s + np.array(frame.v) * t
     result: Points = turned / np.sqrt((turned * turned).sum(1, keepdims=True))
     return result
 
 
-def fixed(pixels: Points) -> NDArray[np.int32]:
-    """Return positions in OpenCV's fixed-point format."""
-    return np.round(pixels * (1 << SUBPIXEL)).astype(np.int32)
-
-
-def fill(polygons: Sequence[Points], window: Window) -> Mask:
-    """Return 255 in every sample of a window that one of the polygons (in pixels) covers."""
+def fill(polygons: Sequence[Sequence[tuple[float, float]]], window: Window) -> Mask:
+    """Return 1 in every sample of a window that one of the polygons (in pixels) covers."""
     height, width = window.shape
     mask: Mask = np.zeros((height * OVER, width * OVER), np.uint8)
+    factor = OVER << SUBPIXEL
+    # OpenCV counts from the middle of the first sample.
+    left, top = window.left + 0.5 / OVER, window.top + 0.5 / OVER
     for polygon in polygons:
-        # OpenCV counts from the middle of the first sample.
-        points = fixed((polygon - (window.left, window.top)) * OVER - 0.5)
-        cv2.fillPoly(mask, [points], 255, shift=SUBPIXEL)
+        points = [(round((x - left) * factor), round((y - top) * factor)) for x, y in polygon]
+        cv2.fillPoly(mask, [np.array(points, np.int32)], 1, shift=SUBPIXEL)
     return mask

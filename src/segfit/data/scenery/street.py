@@ -1,9 +1,11 @@
 """What stands in streets, parks and gardens: lamps, signs, fences, benches, bins, flags, awnings, cables."""
 
+import math
+
 import numpy as np
 
 from segfit.data.scenery.ade import Ade
-from segfit.data.scenery.geometry import UP, Frame, Place, Points, ellipse, rectangle, rounded
+from segfit.data.scenery.geometry import UP, Frame, Place, Points, Vec, dot, ellipse, rectangle, rounded, unit
 from segfit.data.scenery.patterns import random_paint
 from segfit.data.scenery.solids import ball, billboard, box, face, lathe, rock, stroke
 from segfit.data.scenery.stage import Paint, Stage
@@ -19,13 +21,13 @@ IRON = hsv(0.6, 0.12, 0.25)
 
 def street_lamp(stage: Stage, place: Place, height: float = 5.5) -> None:
     """Draw a street lamp whose arm reaches to local right."""
-    frame = Frame(place.point((0, 0, 0)), place.right, UP)
+    frame = place.front()
     old = stage.rng.random() < 0.3
     if old:
         height *= 0.7
         post = [*stroke(np.array([(0, 0), (0, height)]), 0.16, 0.09), rectangle(-0.14, 0, 0.14, 0.5)]
         stage.panel(billboard(stage, frame.origin), post, Paint(IRON), Ade.STREETLIGHT, bulge=(0.8, 0))
-        ball(stage, place.point((0, height + 0.2, 0)), 0.24, Paint(hsv(0.12, 0.12, 1.0)), Ade.STREETLIGHT, cast=False)
+        ball(stage, place.at(0, height + 0.2, 0), 0.24, Paint(hsv(0.12, 0.12, 1.0)), Ade.STREETLIGHT, cast=False)
     else:
         arm = np.array([(0, 0), (0, height * 0.88), (0.25, height * 0.97), (0.9, height), (1.6, height)])
         stage.panel(billboard(stage, frame.origin), stroke(arm[:2], 0.16, 0.11), Paint(hsv(0.6, 0.08, 0.5)), Ade.STREETLIGHT, bulge=(0.8, 0))
@@ -48,7 +50,7 @@ def traffic_light(stage: Stage, place: Place) -> None:
 def pole(stage: Stage, place: Place, height: float, width: float = 0.13) -> None:
     """Draw a bare pole."""
     color = hsv(stage.rng.choice((0.6, 0.08)), 0.15, stage.rng.uniform(0.3, 0.7))
-    frame = billboard(stage, place.point((0, 0, 0)))
+    frame = billboard(stage, place.at())
     stage.panel(frame, stroke(np.array([(0, 0), (0, height)]), width, width * 0.8), Paint(color), Ade.POLE, bulge=(0.85, 0))
     stage.cast(frame.at(np.array([(-width / 2, 0), (width / 2, 0), (width / 2, height), (-width / 2, height)])))
 
@@ -79,8 +81,7 @@ def signboard(stage: Stage, frame: Frame, width: float, height: float) -> None:
         low, high = height * 0.5 - size / 2, height * 0.5 + size * rng.choice((0.25, 0.5))
         marks += [rectangle(x, low, x + 0.18 * size, high), rectangle(x, low, x + step * 0.7, low + 0.16 * size)]
         x += step
-    ahead = Frame(frame.origin + frame.normal * 0.03, frame.u, frame.v)
-    stage.panel(ahead, marks, Paint(ink), Ade.SIGNBOARD, one_sided=True)
+    stage.panel(frame.moved(ahead=0.03), marks, Paint(ink), Ade.SIGNBOARD, one_sided=True)
 
 
 def awning(stage: Stage, place: Place, width: float, height: float) -> None:
@@ -92,9 +93,9 @@ def awning(stage: Stage, place: Place, width: float, height: float) -> None:
     for i in range(count):
         a, b = i * step, (i + 1) * step
         paint = Paint(colors[i % 2])
-        face(stage, place.point([(a, height - 0.6, -1.1), (b, height - 0.6, -1.1), (b, height, -0.05), (a, height, -0.05)]), paint, Ade.AWNING)
-        face(stage, place.point([(a, height - 0.85, -1.1), (b, height - 0.85, -1.1), (b, height - 0.6, -1.1), (a, height - 0.6, -1.1)]), paint, Ade.AWNING)
-    stage.cast(place.point([(0, height - 0.6, -1.1), (width, height - 0.6, -1.1), (width, height, 0), (0, height, 0)]))
+        face(stage, place.points([(a, height - 0.6, -1.1), (b, height - 0.6, -1.1), (b, height, -0.05), (a, height, -0.05)]), paint, Ade.AWNING)
+        face(stage, place.points([(a, height - 0.85, -1.1), (b, height - 0.85, -1.1), (b, height - 0.6, -1.1), (a, height - 0.6, -1.1)]), paint, Ade.AWNING)
+    stage.cast(place.points([(0, height - 0.6, -1.1), (width, height - 0.6, -1.1), (width, height, 0), (0, height, 0)]))
 
 
 def fence(stage: Stage, place: Place, length: float, height: float) -> None:
@@ -116,7 +117,7 @@ def fence(stage: Stage, place: Place, length: float, height: float) -> None:
         bars = [rectangle(x, 0, x + 0.035, height) for x in np.arange(0, length, 0.16)]
         rails = [rectangle(0, y * height, length, y * height + 0.05) for y in (0.1, 0.9)]
         stage.panel(frame, [*bars, *rails], Paint(IRON), Ade.FENCE)
-    stage.cast(place.point([(0, height * 0.5, 0), (length, height * 0.5, 0), (length, 0, 0.02), (0, 0, 0.02)]))
+    stage.cast(place.points([(0, height * 0.5, 0), (length, height * 0.5, 0), (length, 0, 0.02), (0, 0, 0.02)]))
 
 
 def bench(stage: Stage, place: Place) -> None:
@@ -130,21 +131,21 @@ def bench(stage: Stage, place: Place) -> None:
     for x in (-0.75, 0.69):
         box(stage, place, (x, 0, -0.2), (x + 0.06, 0.42, -0.14), Paint(IRON), Ade.BENCH, cast=False)
         box(stage, place, (x, 0, 0.2), (x + 0.06, 0.95, 0.26), Paint(IRON), Ade.BENCH, cast=False)
-    stage.cast(place.point([(x, y, z) for x in (-0.85, 0.85) for y, z in ((0.44, -0.2), (0.44, 0.25), (0.9, 0.27))]))
+    stage.cast(place.points([(x, y, z) for x in (-0.85, 0.85) for y, z in ((0.44, -0.2), (0.44, 0.25), (0.9, 0.27))]))
 
 
 def bin_(stage: Stage, place: Place, height: float = 0.9) -> None:
     """Draw a litter bin."""
     color = hsv(stage.rng.choice((0.35, 0.6, 0.0, 0.08)), stage.rng.uniform(0.1, 0.6), stage.rng.uniform(0.2, 0.6))
     r = height * 0.28
-    lathe(stage, place.point((0, 0, 0)), [(r * 0.85, 0), (r, height * 0.86), (r * 1.1, height * 0.88), (r * 1.05, height)], Paint(color), Ade.ASHCAN)
+    lathe(stage, place.at(), [(r * 0.85, 0), (r, height * 0.86), (r * 1.1, height * 0.88), (r * 1.05, height)], Paint(color), Ade.ASHCAN)
 
 
 def flag(stage: Stage, place: Place, height: float) -> None:
     """Draw a flag of two or three stripes on a pole."""
     rng = stage.rng
     pole(stage, place, height, 0.09)
-    frame = billboard(stage, place.point((0, 0, 0)), towards=0.05)
+    frame = billboard(stage, place.at(), towards=0.05)
     wide, tall, count = height * 0.26, height * 0.17, int(rng.integers(2, 4))
     t = np.linspace(0, 1, 6)
     wave = tall * 0.08 * np.array((0.0, 1.0, 0.2, -0.9, -0.3, 0.6)) * float(rng.choice((-1, 1)))
@@ -155,20 +156,20 @@ def flag(stage: Stage, place: Place, height: float) -> None:
         stage.panel(frame, [stripe], Paint(color), Ade.FLAG, bulge=(0.5, 0))
 
 
-def cable(stage: Stage, start: Points, end: Points, sag: float) -> None:
+def cable(stage: Stage, start: Vec, end: Vec, sag: float) -> None:
     """Draw a cable between two world positions; ADE20K does not name cables."""
-    along = (end - start) * (1, 0, 1)
-    length = float(np.sqrt((along * along).sum()))
+    along = (end[0] - start[0], 0.0, end[2] - start[2])
+    length = math.sqrt(dot(along, along))
     t = np.linspace(0, 1, 10)
     line = np.stack([t * length, t * (end[1] - start[1]) - 4 * sag * t * (1 - t)], axis=-1)
-    stage.panel(Frame(start, along / length, UP), stroke(line, 0.05), Paint(hsv(0.6, 0.1, 0.14)), Ade.OTHER)
+    stage.panel(Frame(start, unit(along), UP), stroke(line, 0.05), Paint(hsv(0.6, 0.1, 0.14)), Ade.OTHER)
 
 
 def toy_ball(stage: Stage, place: Place) -> None:
     """Draw a ball with a coloured band."""
     rng = stage.rng
     r = rng.uniform(0.11, 0.3)
-    center = place.point((0, r, 0))
+    center = place.at(0, r, 0)
     color = hsv(rng.random(), rng.uniform(0.6, 0.9), rng.uniform(0.7, 0.95))
     ball(stage, center, r, Paint(color), Ade.BALL)
     band = ellipse(r * 0.98, r * 0.3, sides=14)
@@ -178,7 +179,7 @@ def toy_ball(stage: Stage, place: Place) -> None:
 def umbrella(stage: Stage, place: Place) -> None:
     """Draw a sunshade; ADE20K's 150 classes have none."""
     rng = stage.rng
-    frame = billboard(stage, place.point((0, 0, 0)))
+    frame = billboard(stage, place.at())
     stage.panel(frame, stroke(np.array([(0, 0), (0, 2.3)]), 0.06), Paint(hsv(0, 0, 0.85)), Ade.OTHER)
     colors = (hsv(rng.random(), 0.7, 0.85), hsv(0.1, 0.1, 0.95))
     edge = np.linspace(-1.5, 1.5, 7)
@@ -186,7 +187,7 @@ def umbrella(stage: Stage, place: Place) -> None:
     for i in range(6):
         gore = np.array([(edge[i], 2.0 + 0.06 * (i % 2)), (edge[i + 1], 2.0 + 0.06 * ((i + 1) % 2)), peak])
         stage.panel(frame, [gore], Paint(colors[i % 2]), Ade.OTHER, bulge=(0.3, 0.3))
-    stage.cast(place.point([(x, 2.0, z) for x, z in ellipse(1.5, 1.5, sides=10)]))
+    stage.cast(place.points([(x, 2.0, z) for x, z in ellipse(1.5, 1.5, sides=10)]))
 
 
 def clutter(stage: Stage, place: Place, size: float) -> None:
@@ -194,7 +195,7 @@ def clutter(stage: Stage, place: Place, size: float) -> None:
     rng = stage.rng
     if rng.random() < 0.5:
         sheet = random_paint(rng, "leather", hsv(rng.choice((0.58, 0.33, 0.1, 0.6)), rng.uniform(0.1, 0.6), rng.uniform(0.25, 0.6)))
-        rock(stage, place.point((0, 0, 0)), (size * 1.3, size * 0.7, size), sheet, Ade.OTHER)
+        rock(stage, place.at(), (size * 1.3, size * 0.7, size), sheet, Ade.OTHER)
     else:
         metal = random_paint(rng, "metal", hsv(rng.choice((0.3, 0.6, 0.1)), rng.uniform(0.05, 0.3), rng.uniform(0.4, 0.7)))
         box(stage, place, (-size * 0.5, 0, -size * 0.2), (size * 0.5, size * 1.1, size * 0.25), metal, Ade.OTHER)

@@ -20,8 +20,6 @@ Color = Array
 LEVELS = 7
 """Mip levels of a texture."""
 
-DITHER = 256
-
 
 def hsv(hue: float, saturation: float, value: float) -> Color:
     """Return the linear colour of a hue (in turns), saturation and value as one would pick them by eye."""
@@ -78,9 +76,16 @@ def _enlarge(lattice: Array, size: int) -> Array:
 
 
 @cache
-def white_noise() -> Array:
+def _white_noise(side: int) -> Array:
+    return np.random.default_rng(0).random((side, side), dtype=np.float32)
+
+
+def white_noise(shape: tuple[int, int]) -> Array:
     """Return fixed uniform noise in [0, 1), for dithering."""
-    return np.random.default_rng(0).random((DITHER, DITHER), dtype=np.float32)
+    side = 512
+    while side < max(shape):
+        side *= 2
+    return _white_noise(side)[: shape[0], : shape[1]]
 
 
 class Texture:
@@ -102,10 +107,11 @@ class Texture:
         starts = np.cumsum([0, *(int(s) + 2 for s in self._sizes[:-1])])
         self._starts = starts.astype(np.float32)
         self._atlas = np.zeros((int(starts[-1] + self._sizes[-1] + 2), size + 2, 3), np.float32)
-        for start in starts:
-            side = len(tile)
+        for level, start in enumerate(starts):
+            side = size >> level
+            if level:
+                tile = cv2.resize(tile, (side, side), interpolation=cv2.INTER_AREA)
             self._atlas[start : start + side + 2, : side + 2] = cv2.copyMakeBorder(tile, 1, 1, 1, 1, cv2.BORDER_WRAP)
-            tile = cv2.resize(tile, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
 
     def scaled(self, factor: float) -> "Texture":
         """Return the same picture over `factor` times the metres."""
@@ -124,7 +130,8 @@ class Texture:
         texels = area * np.float32(self._sizes[0] ** 2 / (self.width * self.height))
         level = 0.5 * np.log2(np.maximum(texels, 1e-6))
         # A dithered level instead of two blended ones: half the samples, and no visible bands.
-        level += np.resize(white_noise(), level.shape) - np.float32(0.25)
+        level += white_noise(u.shape)
+        level -= np.float32(0.25)
         index = np.clip(level, 0, LEVELS - 1).astype(np.intp)
         x = u * np.float32(1 / self.width)
         y = v * np.float32(-1 / self.height)

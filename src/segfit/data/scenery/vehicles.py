@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segfit.data.scenery.ade import Ade
-from segfit.data.scenery.geometry import UP, Frame, Place, Points, ellipse, rectangle, rounded
+from segfit.data.scenery.geometry import Frame, Place, Points, ellipse, rectangle, rounded
 from segfit.data.scenery.solids import billboard, box, extrude, face, stroke
 from segfit.data.scenery.stage import Paint, Stage
 from segfit.data.scenery.texture import Color, hsv
@@ -77,45 +77,62 @@ def _vehicle(
 ) -> None:
     """Draw a body from its side view, and what is on its flanks and ends."""
     body = Paint(color)
-    flank = Frame(place.point((0, 0, -width / 2)), place.right, UP)
+    flank = place.front(0, 0, -width / 2)
     extrude(stage, flank, profile, width, body, label)
+    near = stage.pixels(place.at(0, 1, 0)) > 9
     for frame, mirror in _flanks(place, width):
         stage.panel(frame, [p * (mirror, 1) for p in panes], Paint(GLASS), label, one_sided=True, bulge=(0.0, 0.5))
-        hubs = np.array([(x, wheel) for x in axles])
-        arches = [ellipse(wheel * 1.16, wheel * 1.16, sides=14) + hub for hub in hubs]
-        tyres = [ellipse(wheel, wheel, sides=14) + hub for hub in hubs]
-        rims = [ellipse(wheel * 0.55, wheel * 0.55, sides=10) + hub for hub in hubs]
-        for outlines, paint in ((arches, Paint(color * np.float32(0.3))), (tyres, Paint(TYRE)), (rims, Paint(hsv(0, 0, 0.7)))):
-            stage.panel(frame, [p * (mirror, 1) for p in outlines], paint, label, one_sided=True)
-    _ends(stage, place, profile, width, label)
+        parts = [(1.0, Paint(TYRE)), (0.55, Paint(hsv(0, 0, 0.7)))] if near else [(1.0, Paint(TYRE))]
+        for size, paint in parts:
+            wheels = [(ellipse(wheel * size, wheel * size, sides=14) + (x, wheel)) * (mirror, 1) for x in axles]
+            stage.panel(frame, wheels, paint, label, one_sided=True)
+    _windscreens(stage, place, profile, width, label)
+    if near:
+        _lamps(stage, place, profile, width, label)
 
 
 def _flanks(place: Place, width: float) -> tuple[tuple[Frame, int], tuple[Frame, int]]:
     """Return the frames just outside both sides, and the factor on x that mirrors the second."""
-    near = Frame(place.point((0, 0, -width / 2 - 0.012)), place.right, UP)
-    far = Frame(place.point((0, 0, width / 2 + 0.012)), -place.right, UP)
+    near = place.front(0, 0, -width / 2 - 0.012)
+    far = place.rear(0, 0, width / 2 + 0.012)
     return (near, 1), (far, -1)
 
 
-def _ends(stage: Stage, place: Place, profile: Points, width: float, label: Ade) -> None:
-    """Draw windscreens on the sloping edges of the roof, lamps and a number plate on both ends."""
+def _windscreens(stage: Stage, place: Place, profile: Points, width: float, label: Ade) -> None:
+    """Draw glass on the steep edges of the roof."""
     glass = Paint(GLASS * np.float32(1.3))
     half = width / 2 - 0.1
-    for i in range(len(profile)):
-        a, b = profile[i - 1], profile[i]
-        tall = abs(float(b[1] - a[1]))
-        if tall > 0.3 and max(a[1], b[1]) > 1.2 and min(a[1], b[1]) > 0.85:
-            low, high = (a, b) if a[1] < b[1] else (b, a)
-            out = 0.015 if low[0] > 0 else -0.015
-            quad = [(low[0] + out, low[1] + 0.05, half), (low[0] + out, low[1] + 0.05, -half), (high[0] + out, high[1] - 0.06, -half), (high[0] + out, high[1] - 0.06, half)]
-            face(stage, place.point(quad), glass, label)
-    for end, color in ((float(profile[:, 0].max()), hsv(0.13, 0.1, 1.1)), (float(profile[:, 0].min()), hsv(0.0, 0.85, 0.8))):
-        out = 0.02 if end > 0 else -0.02
+    points = profile.tolist()
+    for i, b in enumerate(points):
+        a = points[i - 1]
+        (x0, y0), (x1, y1) = sorted((a, b), key=lambda point: point[1])
+        if y1 - y0 > 0.3 and y1 > 1.2 and y0 > 0.85:
+            out = 0.015 if x0 > 0 else -0.015
+            _end_pane(stage, place, (x0 + out, y0 + 0.05), (x1 + out, y1 - 0.06), (-half, half), glass, label)
+
+
+def _lamps(stage: Stage, place: Place, profile: Points, width: float, label: Ade) -> None:
+    """Draw head lamps, rear lamps and number plates."""
+    half = width / 2 - 0.1
+    for end, color in ((profile[:, 0].max() + 0.02, hsv(0.13, 0.1, 1.1)), (profile[:, 0].min() - 0.02, hsv(0.0, 0.85, 0.8))):
+        x = float(end)
         for z in (-half * 0.72, half * 0.72):
-            lamp = [(end + out, 0.6, z - 0.15), (end + out, 0.6, z + 0.15), (end + out, 0.74, z + 0.15), (end + out, 0.74, z - 0.15)]
-            face(stage, place.point(lamp), Paint(color), label)
-        plate = [(end + out, 0.45, -0.25), (end + out, 0.45, 0.25), (end + out, 0.56, 0.25), (end + out, 0.56, -0.25)]
-        face(stage, place.point(plate), Paint(hsv(0, 0, 0.9)), label)
+            _end_pane(stage, place, (x, 0.6), (x, 0.74), (z - 0.15, z + 0.15), Paint(color), label)
+        _end_pane(stage, place, (x, 0.45), (x, 0.56), (-0.25, 0.25), Paint(hsv(0, 0, 0.9)), label)
+
+
+def _end_pane(
+    stage: Stage,
+    place: Place,
+    low: tuple[float, float],
+    high: tuple[float, float],
+    across: tuple[float, float],
+    paint: Paint,
+    label: Ade,
+) -> None:
+    """Draw a pane on the front or the back, between two points (x, y) of the side view."""
+    corners = ((*low, across[1]), (*low, across[0]), (*high, across[0]), (*high, across[1]))
+    face(stage, place.points(corners), paint, label)
 
 
 def _at_height(profile: Points, height: float) -> tuple[float, float]:
@@ -133,9 +150,9 @@ def boat(stage: Stage, place: Place, length: float) -> None:
     rng = stage.rng
     hull, beam = hsv(rng.choice((0.6, 0.0, 0.33, 0.1)), rng.uniform(0.0, 0.7), rng.uniform(0.3, 0.95)), length * 0.3
     outline = np.array(((-0.5, 0.0), (0.38, 0.0), (0.52, 0.2), (-0.5, 0.16))) * length
-    frame = Frame(place.point((0, 0, -beam / 2)), place.right, UP)
+    frame = place.front(0, 0, -beam / 2)
     extrude(stage, frame, outline, beam, Paint(hull), Ade.BOAT, cast=False)
-    rim = Frame(place.point((0, 0, -beam / 2 - 0.02)), place.right, UP)
+    rim = place.front(0, 0, -beam / 2 - 0.02)
     stage.panel(rim, stroke(np.array(((-0.5, 0.145), (0.515, 0.185))) * length, 0.03 * length), Paint(hsv(0, 0, 0.95)), Ade.BOAT)
     if rng.random() < 0.7:
         low, high = (-0.3 * length, 0.14 * length, -beam * 0.32), (0.1 * length, 0.34 * length, beam * 0.32)
@@ -148,7 +165,7 @@ def sailboat(stage: Stage, place: Place, length: float) -> None:
     """Draw a boat under sail."""
     rng = stage.rng
     boat(stage, place, length)
-    frame = billboard(stage, place.point((0, 0, 0)), towards=length * 0.12)
+    frame = billboard(stage, place.at(), towards=length * 0.12)
     mast = stroke(np.array(((0, 0.1), (0, 1.35))) * length, 0.03 * length)
     stage.panel(frame, mast, Paint(hsv(0.08, 0.3, 0.6)), Ade.BOAT)
     flip = float(rng.choice((-1, 1)))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from segfit.data.scenery.ade import Ade
-from segfit.data.scenery.geometry import Camera, Points, turn
+from segfit.data.scenery.geometry import Camera, Vec, turn
 from segfit.data.scenery.light import Daylight
 from segfit.data.scenery.stage import Stage, Window
 from segfit.data.scenery.texture import Array, Color, hsv, noise
@@ -38,10 +38,10 @@ class Weather:
     clouds: float
     cloud_color: Color
     haze: float
-    sun: Points
+    sun: Vec
 
 
-def random_weather(rng: np.random.Generator, *, haze: float = 0.0025, ahead: float = 0.8) -> Weather:
+def random_weather(rng: np.random.Generator, *, haze: float = 0.0025, ahead: float = 0.6) -> Weather:
     """Return one of several skies: clear, with clouds, overcast, evening, morning haze.
 
     Args:
@@ -56,32 +56,32 @@ def random_weather(rng: np.random.Generator, *, haze: float = 0.0025, ahead: flo
     azimuth = math.pi + float(rng.choice((-1, 1)) * rng.uniform(0.2, ahead) * math.pi)
     ce, se = turn(elevation)
     ca, sa = turn(azimuth)
-    sun = np.array((sa * ce, se, ca * ce))
+    sun = (sa * ce, se, ca * ce)
     return _SKIES[str(kind)](rng, sun, haze)
 
 
-def _clear(rng: np.random.Generator, sun: Points, haze: float) -> Weather:
+def _clear(rng: np.random.Generator, sun: Vec, haze: float) -> Weather:
     hue = rng.uniform(0.565, 0.605)
     zenith, horizon = hsv(hue, rng.uniform(0.6, 0.8), rng.uniform(0.62, 0.8)), hsv(hue - 0.02, 0.2, 0.95)
     light = Daylight(sun, _warm(1.45, 0.06), hsv(hue, 0.2, 0.72), hsv(0.1, 0.25, 0.36))
     return Weather(light, zenith, horizon, _warm(0.5, 0.1), rng.uniform(0.0, 0.3), _warm(1.15, 0.03), haze, sun)
 
 
-def _clouds(rng: np.random.Generator, sun: Points, haze: float) -> Weather:
+def _clouds(rng: np.random.Generator, sun: Vec, haze: float) -> Weather:
     hue = rng.uniform(0.56, 0.6)
     zenith, horizon = hsv(hue, rng.uniform(0.45, 0.68), rng.uniform(0.6, 0.78)), hsv(hue - 0.02, 0.12, 0.94)
     light = Daylight(sun, _warm(1.2, 0.05), hsv(hue, 0.15, 0.76), hsv(0.1, 0.22, 0.38))
     return Weather(light, zenith, horizon, _warm(0.4, 0.1), rng.uniform(0.4, 0.75), _warm(1.1, 0.02), haze, sun)
 
 
-def _overcast(rng: np.random.Generator, sun: Points, haze: float) -> Weather:
+def _overcast(rng: np.random.Generator, sun: Vec, haze: float) -> Weather:
     hue = rng.uniform(0.55, 0.62)
     zenith, horizon = hsv(hue, 0.1, rng.uniform(0.66, 0.8)), hsv(hue, 0.05, rng.uniform(0.84, 0.94))
     light = Daylight(sun, _warm(0.25, 0.0), hsv(hue, 0.06, 0.95), hsv(0.1, 0.15, 0.45))
     return Weather(light, zenith, horizon, _warm(0.1, 0.0), rng.uniform(0.8, 0.95), hsv(hue, 0.04, 0.9), haze * 1.7, sun)
 
 
-def _evening(rng: np.random.Generator, sun: Points, haze: float) -> Weather:
+def _evening(rng: np.random.Generator, sun: Vec, haze: float) -> Weather:
     warm = rng.uniform(0.02, 0.1)
     zenith, horizon = hsv(rng.uniform(0.58, 0.7), 0.42, rng.uniform(0.5, 0.68)), hsv(warm, 0.42, 0.97)
     light = Daylight(sun, hsv(warm + 0.01, 0.5, 1.2), hsv(0.65, 0.22, 0.62), hsv(0.07, 0.35, 0.33))
@@ -89,7 +89,7 @@ def _evening(rng: np.random.Generator, sun: Points, haze: float) -> Weather:
     return Weather(light, zenith, horizon, hsv(warm, 0.6, 1.0), rng.uniform(0.2, 0.65), cloud, haze * 1.3, sun)
 
 
-def _misty(rng: np.random.Generator, sun: Points, haze: float) -> Weather:
+def _misty(rng: np.random.Generator, sun: Vec, haze: float) -> Weather:
     warm = rng.uniform(0.08, 0.15)
     zenith, horizon = hsv(0.58, 0.2, 0.83), hsv(warm, 0.1, 0.95)
     light = Daylight(sun, _warm(0.75, 0.08), hsv(0.58, 0.1, 0.82), hsv(0.1, 0.2, 0.4))
@@ -113,27 +113,31 @@ def _cloud_noise() -> Array:
 def draw_sky(stage: Stage, weather: Weather) -> None:
     """Fill the picture with sky; everything else is nearer."""
     camera = stage.camera
-    rays = pixel_rays(camera)
+    rays = sky_rays(camera)
     up = np.maximum(rays[..., 1], 0.0)
     share = (1 - np.exp(-up * 3.2))[..., None]
     color = weather.horizon + (weather.zenith - weather.horizon) * share
-    towards_sun = np.maximum((rays * weather.sun.astype(np.float32)).sum(-1), 0)
+    towards_sun = np.maximum((rays * np.array(weather.sun, np.float32)).sum(-1), 0)
     color += weather.glow * (0.55 * towards_sun**6 + 1.5 * towards_sun**120)[..., None]
     if weather.clouds > 0.05:
         color = _with_clouds(stage.rng, color, rays, weather)
+    color = cv2.resize(color.astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
     window = Window(0, 0, camera.width, camera.height)
-    everywhere = np.full(stage.label.shape, 255, np.uint8)
-    stage.commit(window, everywhere, color.astype(np.float32), Ade.SKY, 0.0)
+    everywhere = np.ones(stage.near.shape, bool)
+    stage.commit(window, everywhere, color, Ade.SKY, 0.0)
 
 
-def pixel_rays(camera: Camera) -> Array:
-    """Return the unit direction of every pixel's ray in the world, `(H, W, 3)`."""
-    x = (np.arange(camera.width) + 0.5 - camera.width / 2) / camera.focal
-    y = (camera.height / 2 - np.arange(camera.height) - 0.5) / camera.focal
-    rays = np.empty((camera.height, camera.width, 3), np.float32)
+def sky_rays(camera: Camera) -> Array:
+    """Return the unit directions of rays through the picture, `(h, w, 3)` at half its resolution: the sky is soft."""
+    width, height = max(camera.width // 2, 1), max(camera.height // 2, 1)
+    x = ((np.arange(width) + 0.5) / width - 0.5) * (camera.width / camera.focal)
+    y = (0.5 - (np.arange(height) + 0.5) / height) * (camera.height / camera.focal)
+    rays = np.empty((height, width, 3), np.float32)
     rays[..., 0], rays[..., 1], rays[..., 2] = x[None, :], y[:, None], 1
     rays /= np.sqrt((rays * rays).sum(-1, keepdims=True))
-    return camera.world(rays).astype(np.float32)
+    right, up, forward = (np.array(axis, np.float32) for axis in camera.axes)
+    world: Array = rays[..., :1] * right + rays[..., 1:2] * up + rays[..., 2:] * forward
+    return world
 
 
 def _with_clouds(rng: np.random.Generator, color: Array, rays: Array, weather: Weather) -> Array:
@@ -141,9 +145,9 @@ def _with_clouds(rng: np.random.Generator, color: Array, rays: Array, weather: W
     offset = rng.random(2, dtype=np.float32) * 256
     height = np.maximum(rays[..., 1], 0.0) + 0.09
     x, y = rays[..., 0] / height * 46 + offset[0], rays[..., 2] / height * 46 + offset[1]
-    lit = weather.sun / max(float(np.abs(weather.sun[[0, 2]]).max()), 0.2) * 5
+    flat = max(abs(weather.sun[0]), abs(weather.sun[2]), 0.2) / 5
     values = _sample_clouds(x, y)
-    beside = _sample_clouds(x + np.float32(lit[0]), y + np.float32(lit[2]))
+    beside = _sample_clouds(x + np.float32(weather.sun[0] / flat), y + np.float32(weather.sun[2] / flat))
     threshold = np.float32(1.9 - 3.2 * weather.clouds)
     cover = np.clip((values - threshold) / 1.1, 0, 1)
     cover = cover * cover * (3 - 2 * cover) * np.clip(rays[..., 1] * 9, 0, 1)

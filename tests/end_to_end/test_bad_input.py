@@ -1,0 +1,160 @@
+"""Everything a user can get wrong ends in one line on stderr, exit code 2, and nothing half written."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def refused(command, *arguments):
+    """Run the command and return its one line of complaint."""
+    done = command(*arguments, check=2)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("segfit: ")
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "No such command 'trian'"),
+        (["train"], "name a recipe"),
+        (["train", "paper/unet-11"], "did you mean 'paper/unet-10'?"),
+        (["train", "paper/unet-10"], "data.root: say where the ade20k dataset is"),
+        (["train", "paper/unet-10", "data.root=/nowhere"], "/nowhere"),
+        (["train", "paper/unet-10", "data.root=/tmp", "model.widht=3"], "did you mean 'width'?"),
+        (["train", "paper/unet-10", "train.epoch=3"], "did you mean 'epochs'?"),
+        (["train", "paper/unet-10", "--epochs", "3"], "No such option"),
+        (["train", "mine.yaml"], "mine.yaml: no such file"),
+        (["train", "--resume", "nowhere"], "nowhere: no such run folder"),
+        (["train", "--resume", "nowhere", "--out", "x"], "exclude each other"),
+        (["study", "papre"], "did you mean 'paper'?"),
+        (["compare", "nowhere"], "nowhere: no such run folder"),
+        (["compare", "/tmp"], "/tmp: not a run folder"),
+        (["report", "nowhere"], "nowhere: no such run folder"),
+        (["evaluate", "nowhere"], "nowhere: no such run folder"),
+        (["predict", "nowhere", "a.jpg"], "a.jpg"),
+        (["classes", "--top", "0"], "labels.top"),
+        (["classes", "--top", "151"], "151 is not between 1 and the dataset's 150"),
+        (["classes", "--rest", "drop"], "'drop'"),
+        (["score", "nowhere.csv", "paper/unet-10", "data.root=/tmp"], "nowhere.csv"),
+    ],
+)
+def test_wrong_words(command, arguments, message):
+    assert message in refused(command, *arguments)
+
+
+@pytest.fixture
+def broken(scenes, tiny, tmp_path):
+    """Copy the scenes, so that a test may break them; gives the root and a function that trains on them."""
+    root = tmp_path / "data"
+    shutil.copytree(scenes, root)
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({**tiny, "data": {"name": "ade20k", "root": str(root)}}))
+    return root, ["train", recipe, "--out", tmp_path / "run"]
+
+
+def first(root, kind, split="training"):
+    return sorted((root / kind / split).iterdir())[0]
+
+
+def test_missing_folder(broken, command):
+    root, train = broken
+    shutil.rmtree(root / "annotations")
+    assert str(root) in refused(command, *train)
+
+
+def test_mask_without_image(broken, command):
+    root, train = broken
+    mask = first(root, "annotations")
+    shutil.copy(mask, mask.with_name("stray.png"))
+    assert "stray" in refused(command, *train)
+
+
+def test_image_without_mask(broken, command):
+    root, train = broken
+    mask = first(root, "annotations")
+    mask.unlink()
+    assert mask.stem in refused(command, *train)
+
+
+def test_label_id_out_of_range(broken, command):
+    root, train = broken
+    path = first(root, "annotations")
+    mask = np.asarray(Image.open(path)).copy()
+    mask[0, 0] = 151
+    Image.fromarray(mask).save(path)
+    said = refused(command, *train)
+    assert "151" in said
+    assert path.name in said
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", ["images", "annotations"])
+def test_truncated_file(broken, command, kind, workers):
+    root, train = broken
+    path = first(root, kind)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert path.name in refused(command, *train, f"train.workers={workers}")
+
+
+def test_empty_file(broken, command):
+    root, train = broken
+    path = first(root, "images")
+    path.write_bytes(b"")
+    assert path.name in refused(command, *train)
+
+
+def test_mask_of_another_size(broken, command):
+    root, train = broken
+    path = first(root, "annotations")
+    Image.open(path).resize((20, 20)).save(path)
+    said = refused(command, *train)
+    assert "20" in said
+    assert path.name in said
+
+
+def test_unknown_split(broken, command):
+    _, train = broken
+    assert "did you mean 'validation'" in refused(command, *train, "data.validation=validaton")
+
+
+def test_batch_larger_than_the_dataset(broken, command):
+    _, train = broken
+    assert "train.batch" in refused(command, *train, "train.batch=64")
+
+
+def test_a_file_where_the_run_should_go(broken, command, tmp_path):
+    _, train = broken
+    (tmp_path / "run").write_text("in the way")
+    assert str(tmp_path / "run") in refused(command, *train)
+
+
+def test_predicting_a_text_file(trained, command, tmp_path):
+    (tmp_path / "notes.jpg").write_text("not an image")
+    assert "notes.jpg" in refused(command, "predict", trained, tmp_path / "notes.jpg", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_malformed_submission(trained, command, tmp_path):
+    out = tmp_path / "submission.csv"
+    command("submit", trained, "--out", out)
+    lines = out.read_text().splitlines()
+    lines[1] = lines[1].rsplit(" ", 1)[0]
+    out.write_text("\n".join(lines) + "\n")
+    assert "row 2" in refused(command, "score", out, trained)
+
+
+def test_an_unfinished_or_damaged_run(trained, command, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "metrics.json").unlink()
+    assert "--resume" in refused(command, "compare", run)
+    weights = run / "checkpoints" / "best.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    assert "best.safetensors: not a readable checkpoint" in refused(command, "evaluate", run)

@@ -1,0 +1,57 @@
+"""Optimizer groups and schedules."""
+
+import pytest
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, PolynomialLR
+
+from segfit.config import OptimConfig
+from segfit.models import MODELS
+from segfit.train.optim import build_optimizer, learning_rate, set_learning_rate
+
+
+@pytest.mark.parametrize(
+    ("config", "peer"),
+    [
+        (OptimConfig(schedule="poly", power=0.9), lambda o: PolynomialLR(o, total_iters=40, power=0.9)),
+        (OptimConfig(schedule="cosine"), lambda o: CosineAnnealingLR(o, T_max=40)),
+    ],
+)
+def test_schedules_equal_torchs(config, peer):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=config.lr)
+    scheduler = peer(optimizer)
+    for step in range(40):
+        assert learning_rate(config, step, 40) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_warmup_rises_linearly_to_the_peak_and_the_end_is_the_floor():
+    config = OptimConfig(lr=1.0, schedule="cosine", warmup=4, min_lr=0.1)
+    assert [learning_rate(config, step, 10) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    assert learning_rate(config, 4, 10) == 1.0
+    assert learning_rate(config, 10, 10) == pytest.approx(0.1)
+
+
+def test_constant_is_constant():
+    assert {learning_rate(OptimConfig(schedule="constant"), step, 5) for step in range(5)} == {1e-3}
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_every_parameter_is_optimized_once_and_only_matrices_decay(name):
+    model = MODELS.build("unet", 3, width=4, depth=2)
+    optimizer = build_optimizer(model, OptimConfig(name=name, weight_decay=0.1))
+    optimized = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(optimized) == sorted(id(p) for p in model.parameters())
+    for group in optimizer.param_groups:
+        assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
+
+
+def test_a_pretrained_backbone_gets_its_own_rate():
+    model = MODELS.build("unet", 3, width=4, depth=2)
+    first = next(iter(model.parameters()))
+    model.backbone_parameters = lambda: [first]
+    optimizer = build_optimizer(model, OptimConfig(lr=1.0, backbone_lr=0.1))
+    set_learning_rate(optimizer, 0.5)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates.pop(id(first)) == 0.05
+    assert set(rates.values()) == {0.5}

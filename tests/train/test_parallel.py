@@ -1,0 +1,92 @@
+"""Two ranks train as one does."""
+
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from segfit.train.parallel import HostSyncBatchNorm
+
+TWO_RANKS = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "segfit")
+
+
+def losses(run, kind):
+    lines = (run / "events.jsonl").read_text().splitlines()
+    return [event["loss"] for event in map(json.loads, lines) if event["event"] == kind]
+
+
+@pytest.fixture(scope="module")
+def runs(tiny, command, tmp_path_factory):
+    """The same recipe trained by one rank and by two."""
+    folder = tmp_path_factory.mktemp("ranks")
+    recipe = folder / "ranks.json"
+    recipe.write_text(json.dumps(tiny))
+    command("train", recipe, "--out", folder / "one")
+    command("train", recipe, "--out", folder / "two", launcher=TWO_RANKS)
+    return folder / "one", folder / "two"
+
+
+def test_the_loss_curves_agree_within_rounding(runs):
+    one, two = runs
+    for kind in ("epoch", "validation"):
+        assert losses(two, kind) == pytest.approx(losses(one, kind), rel=2e-3)
+    assert len(losses(two, "epoch")) == 2
+
+
+def test_two_ranks_write_one_run(runs):
+    _, two = runs
+    assert json.loads((two / "environment.json").read_text())["ranks"] == 2
+    assert json.loads((two / "metrics.json").read_text())["training"]["steps"] == 6
+
+
+def test_scores_of_one_model_are_exactly_equal_for_one_rank_and_two(runs, command):
+    one, _ = runs
+    alone = json.loads(command("evaluate", one, "--json").stdout)
+    together = json.loads(command("evaluate", one, "--json", launcher=TWO_RANKS).stdout)
+    for key in ("scores", "baseline", "per_class", "images"):
+        assert alone[key] == together[key]
+    assert alone["scores"] == json.loads((one / "metrics.json").read_text())["evaluation"]["scores"]
+
+
+def _normalise(rank, folder):
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    layer = _layer(HostSyncBatchNorm)
+    x = _input()[rank * 2 : rank * 2 + 2].clone().requires_grad_()
+    y = layer(x)
+    (y * _weights()[rank * 2 : rank * 2 + 2]).sum().backward()
+    torch.save(
+        {"y": y.detach(), "grad": x.grad, "mean": layer.running_mean, "var": layer.running_var}, f"{folder}/{rank}"
+    )
+    dist.destroy_process_group()
+
+
+def _layer(kind):
+    layer = kind(3)
+    nn.init.uniform_(layer.weight, generator=torch.Generator().manual_seed(1))
+    return layer
+
+
+def _input():
+    return torch.randn(4, 3, 5, 7, generator=torch.Generator().manual_seed(2)) * 3 + 50
+
+
+def _weights():
+    return torch.randn(4, 3, 5, 7, generator=torch.Generator().manual_seed(3))
+
+
+def test_batch_normalisation_sees_all_ranks(tmp_path):
+    torch.multiprocessing.spawn(_normalise, args=(str(tmp_path),), nprocs=2)
+    parts = [torch.load(tmp_path / str(rank), weights_only=True) for rank in range(2)]
+    layer = _layer(nn.BatchNorm2d)
+    x = _input().requires_grad_()
+    y = layer(x)
+    (y * _weights()).sum().backward()
+    torch.testing.assert_close(torch.cat([part["y"] for part in parts]), y.detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.cat([part["grad"] for part in parts]), x.grad, rtol=1e-4, atol=1e-5)
+    for part in parts:
+        torch.testing.assert_close(part["mean"], layer.running_mean)
+        torch.testing.assert_close(part["var"], layer.running_var)
