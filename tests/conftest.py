@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from segfit.data.scenes import write_scenes
 
 import segfit
+from segfit.data.scenes import write_scenes
 
 TINY = {
     "augment": {"preset": "standard", "size": [48, 48], "scale": [0.8, 1.25]},

@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segfit.compare.report import write_report
-    from segfit.compare.table import compare
+    from segfit.comparison.report import write_report, write_tables
+    from segfit.comparison.table import compare
     from segfit.config import Recipe, load_recipe, load_study
     from segfit.errors import UserError
     from segfit.run import resolve, resume, study, train
@@ -39,6 +39,7 @@ __all__ = [
     "submit",
     "train",
     "write_report",
+    "write_tables",
 ]
 
 __version__ = "0.1.0"
@@ -46,7 +47,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Recipe": "segfit.config",
     "UserError": "segfit.errors",
-    "compare": "segfit.compare.table",
+    "compare": "segfit.comparison.table",
     "evaluate": "segfit.use",
     "load": "segfit.use",
     "predict": "segfit.use",
@@ -58,7 +59,8 @@ _HOMES = {
     "resume": "segfit.run",
     "study": "segfit.run",
     "train": "segfit.run",
-    "write_report": "segfit.compare.report",
+    "write_report": "segfit.comparison.report",
+    "write_tables": "segfit.comparison.report",
 }
 
 

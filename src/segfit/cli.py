@@ -123,7 +123,7 @@ def study(study: str, overrides: tuple[str, ...], out: Path | None, as_json: boo
     paths = _resumable("the same command", lambda: run.study(study, folder, overrides=overrides))
     if not _main_rank():
         return
-    from segfit.compare.report import write_report, write_tables
+    from segfit.comparison.report import write_report, write_tables
 
     write_tables(paths, folder)
     page = write_report(paths, folder / "report.html")
@@ -142,7 +142,7 @@ def _resumable(again: str, verb: Callable[[], Any]) -> Any:
 
 
 def _print_comparison(runs: list[Path], as_json: bool) -> None:
-    from segfit.compare.table import compare as compare_runs
+    from segfit.comparison.table import compare as compare_runs
 
     comparison = compare_runs(runs)
     if as_json:
@@ -170,7 +170,7 @@ def evaluate(run: Path, overrides: tuple[str, ...], split: str | None, checkpoin
     KEY=VALUE changes the stored recipe, so other data can be scored: data.root=PATH.
     """
     from segfit import use
-    from segfit.compare.text import evaluation_text
+    from segfit.comparison.text import evaluation_text
 
     facts = use.evaluate(run, split=split, checkpoint=checkpoint, overrides=overrides)
     if not _main_rank():
@@ -192,7 +192,7 @@ def compare(runs: tuple[Path, ...], form: Literal["json", "markdown", "csv", "la
     if form is None:
         _print_comparison(list(runs), as_json=False)
         return
-    from segfit.compare.table import compare as compare_runs
+    from segfit.comparison.table import compare as compare_runs
 
     comparison = compare_runs(runs)
     writers = {
@@ -210,7 +210,7 @@ def compare(runs: tuple[Path, ...], form: Literal["json", "markdown", "csv", "la
 @click.option("--tables", type=PATH, help="Also write tables and figures into this folder.")
 def report(runs: tuple[Path, ...], out: Path, tables: Path | None) -> None:
     """Write one self-contained HTML file about several runs."""
-    from segfit.compare.report import write_report, write_tables
+    from segfit.comparison.report import write_report, write_tables
 
     click.echo(write_report(runs, out))
     if tables is not None:
@@ -278,7 +278,7 @@ def submit(
 def score(submission: Path, against: str, overrides: tuple[str, ...], split: str | None, as_json: bool) -> None:
     """Score a run-length-coded submission against the masks of a run's or a recipe's dataset."""
     from segfit import use
-    from segfit.compare.text import evaluation_text
+    from segfit.comparison.text import evaluation_text
 
     facts = use.score(submission, against, split=split, overrides=overrides)
     if as_json:
@@ -301,7 +301,7 @@ def classes(overrides: tuple[str, ...], top: int | None, rest: str, as_json: boo
     Of ADE20K by its published figures, or of the dataset that KEY=VALUE names (data.name=folder data.root=PATH).
     """
     from segfit import use
-    from segfit.compare.text import classes_text
+    from segfit.comparison.text import classes_text
 
     chosen = [] if top is None else [f"labels.top={top}"]
     facts = use.classes([*chosen, f"labels.rest={rest}", *overrides])

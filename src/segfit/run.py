@@ -16,19 +16,19 @@ from segfit.data import SOURCES, Record, Source
 from segfit.data.loader import EvalLoader, TrainLoader
 from segfit.data.ratios import count_ratios
 from segfit.errors import DataError, RunError
-from segfit.evaluate.engine import Evaluation, evaluate_model, write_label_map
-from segfit.evaluate.metrics import Scores, majority_baseline, majority_counts, per_image_dice, scores, summary
-from segfit.evaluate.records import Records, write_records
+from segfit.evaluation.engine import Evaluation, evaluate_model, write_label_map
+from segfit.evaluation.metrics import Scores, majority_baseline, majority_counts, per_image_dice, scores, summary
+from segfit.evaluation.records import Records, write_records
 from segfit.folder import RunFolder, write_json
 from segfit.labels import LabelSpace, LabelTable, select
 from segfit.losses import LOSSES, Loss
 from segfit.models import MODELS, Segmenter
 from segfit.registry import Registry
-from segfit.train.checkpoint import load_weights
-from segfit.train.device import PeakMemory, hardware
-from segfit.train.environment import describe
-from segfit.train.loop import fit
-from segfit.train.parallel import Ranks, ranks
+from segfit.training.checkpoint import load_weights
+from segfit.training.device import PeakMemory, hardware
+from segfit.training.environment import describe
+from segfit.training.loop import fit
+from segfit.training.parallel import Ranks, ranks
 
 __all__ = [
     "Parts",

@@ -15,7 +15,7 @@ from segfit.data import Record, Source, SourceMask
 from segfit.data.ade20k import published_labels
 from segfit.data.decode import read_image
 from segfit.errors import DataError
-from segfit.evaluate.engine import write_label_map
+from segfit.evaluation.engine import write_label_map
 from segfit.folder import RunFolder
 from segfit.labels import select
 from segfit.models import MODELS
@@ -31,9 +31,9 @@ from segfit.run import (
 )
 from segfit.ship.predict import Predictor, overlay
 from segfit.ship.submission import read_submission, score_submission, write_submission
-from segfit.train.checkpoint import load_weights
-from segfit.train.device import hardware
-from segfit.train.parallel import ranks
+from segfit.training.checkpoint import load_weights
+from segfit.training.device import hardware
+from segfit.training.parallel import ranks
 
 __all__ = ["classes", "evaluate", "load", "predict", "score", "submit"]
 

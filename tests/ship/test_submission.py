@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from segfit.errors import DataError, SubmissionError
-from segfit.evaluate.confusion import confusion_matrix
-from segfit.evaluate.metrics import scores
+from segfit.evaluation.confusion import confusion_matrix
+from segfit.evaluation.metrics import scores
 from segfit.labels import LabelSpace, LabelTable, distinct_colors, select
 from segfit.ship.submission import Code, read_submission, score_submission, write_submission
 

@@ -5,10 +5,10 @@ with true ADE20K ids. The pictures are made for trying out, testing and document
 photographs. Every mask is a pure function of (seed, split, number), on any platform and with any number of workers.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -90,11 +90,9 @@ def scenes(
     """
     settings = Settings(train_images=train_images, val_images=val_images, size=size, seed=seed)
     if _is_empty(root):
-        try:
+        # Another process may be faster; what it wrote is then checked like any other folder.
+        with contextlib.suppress(FileExistsError):
             write_scenes(root, train_images=train_images, val_images=val_images, size=size, seed=seed)
-        except FileExistsError:
-            # Another process was faster; what it wrote is checked like any other folder.
-            pass
     _check(root, settings)
     return Ade20k(root)
 
@@ -190,7 +188,9 @@ def _write_files(
     folder: Path, settings: Settings, workers: int | None, progress: Callable[[int, int], None] | None
 ) -> None:
     """Draw all pictures and write them with the tables beside them."""
-    jobs = [Job(split, i) for split, count in enumerate((settings.train_images, settings.val_images)) for i in range(count)]
+    jobs = [
+        Job(split, i) for split, count in enumerate((settings.train_images, settings.val_images)) for i in range(count)
+    ]
     for job in (Job(0, 0), Job(1, 0)):
         (folder / "images" / job.folder).mkdir(parents=True)
         (folder / "annotations" / job.folder).mkdir(parents=True)
@@ -243,5 +243,7 @@ def _object_info(training: NDArray[np.int64], validation: NDArray[np.int64]) -> 
     for source, name in zip(published.ids, published.names, strict=True):
         if pixels[source]:
             shown = (int((counts[:, source] > 0).sum()) for counts in (training, validation))
-            lines.append("\t".join([str(source), f"{pixels[source] / pixels.sum():.6f}", *map(str, shown), name]) + "\n")
+            lines.append(
+                "\t".join([str(source), f"{pixels[source] / pixels.sum():.6f}", *map(str, shown), name]) + "\n"
+            )
     return "".join(lines)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from segfit.data import Image
 from segfit.data.augment import fit
-from segfit.data.decode import read_image
-from segfit.evaluate.engine import label_map, predict_group
+from segfit.data.decode import Color, read_image
+from segfit.evaluation.engine import label_map, predict_group
 from segfit.labels import LabelSpace
 from segfit.models import Segmenter
 
@@ -60,7 +60,7 @@ class Predictor:
         return label_map(output, (image.shape[0], image.shape[1])).to(torch.uint8).cpu().numpy()
 
 
-def overlay(image: Image, mask: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]], alpha: float = 0.55) -> Image:
-    """Return `image` with the colour of each pixel's class laid over it; `alpha` is the colour's share."""
+def overlay(image: Image, mask: NDArray[np.uint8], colors: Sequence[Color], share: float = 0.55) -> Image:
+    """Return `image` with the colour of each pixel's class laid over it; the colour makes up `share` of the sum."""
     palette = np.array([*colors, *[(0, 0, 0)] * (256 - len(colors))], dtype=np.uint8)
-    return np.asarray(cv2.addWeighted(image, 1 - alpha, palette[mask], alpha, 0), dtype=np.uint8)
+    return np.asarray(cv2.addWeighted(image, 1 - share, palette[mask], share, 0), dtype=np.uint8)

@@ -23,8 +23,8 @@ from typing_extensions import override
 
 from segfit.data import SourceMask
 from segfit.errors import SubmissionError
-from segfit.evaluate.confusion import confusion_matrix
-from segfit.evaluate.metrics import Scores, scores
+from segfit.evaluation.confusion import confusion_matrix
+from segfit.evaluation.metrics import Scores, scores
 from segfit.folder import replacing
 from segfit.labels import IGNORE, OTHER, LabelSpace
 from segfit.ship.rle import (

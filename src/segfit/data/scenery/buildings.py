@@ -91,12 +91,28 @@ def building(stage: Stage, place: Place, width: float, depth: float, height: flo
     texture, color, floor = facade(int(rng.integers(FACADES)))
     white = jitter(rng, np.ones(3, np.float32), 0.2)
     ground = floor * 1.15 if shop else 0.0
-    box(stage, place, (0, ground, 0), (width, height, depth), Paint(white, texture), Ade.BUILDING, top=Paint(color * np.float32(0.5)))
+    box(
+        stage,
+        place,
+        (0, ground, 0),
+        (width, height, depth),
+        Paint(white, texture),
+        Ade.BUILDING,
+        top=Paint(color * np.float32(0.5)),
+    )
     front = place.front(0, 0, 0)
     if shop:
         _shop_floor(stage, place, width, depth, ground)
     cornice = random_paint(rng, "plaster", jitter(rng, color, 0.4))
-    box(stage, place, (-0.15, height - 0.1, -0.3), (width + 0.15, height + rng.uniform(0.25, 0.8), depth), cornice, Ade.BUILDING, cast=False)
+    box(
+        stage,
+        place,
+        (-0.15, height - 0.1, -0.3),
+        (width + 0.15, height + rng.uniform(0.25, 0.8), depth),
+        cornice,
+        Ade.BUILDING,
+        cast=False,
+    )
     if rng.random() < 0.35:
         slate = random_paint(rng, "shingles", hsv(rng.choice((0.03, 0.6)), rng.uniform(0.1, 0.5), 0.4))
         _hip_roof(stage, place, (width, height + 0.3, depth), rng.uniform(2, 4), slate)
@@ -115,7 +131,13 @@ def _shop_floor(stage: Stage, place: Place, width: float, depth: float, ground: 
     stage.panel(place.front(0, 0, -0.02), panes, Paint(glass), Ade.BUILDING, one_sided=True, bulge=(0.1, 0.6))
     door = int(rng.integers(count))
     left = door * step + step / 2 - 0.5
-    stage.panel(place.front(0, 0, -0.03), [rectangle(left - 0.12, 0, left + 1.12, 2.3)], Paint(hsv(0, 0, 0.85)), Ade.BUILDING, one_sided=True)
+    stage.panel(
+        place.front(0, 0, -0.03),
+        [rectangle(left - 0.12, 0, left + 1.12, 2.3)],
+        Paint(hsv(0, 0, 0.85)),
+        Ade.BUILDING,
+        one_sided=True,
+    )
     leaf = hsv(rng.random(), rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.5))
     stage.panel(place.front(0, 0, -0.05), [rectangle(left, 0, left + 1.0, 2.2)], Paint(leaf), Ade.DOOR, one_sided=True)
 
@@ -124,7 +146,12 @@ def _hip_roof(stage: Stage, place: Place, size: tuple[float, float, float], rise
     width, base, depth = size
     inset = min(1.5, width / 3)
     eaves = [(0, base, 0), (width, base, 0), (width, base, depth), (0, base, depth)]
-    ridge = [(inset, base + rise, inset), (width - inset, base + rise, inset), (width - inset, base + rise, depth - inset), (inset, base + rise, depth - inset)]
+    ridge = [
+        (inset, base + rise, inset),
+        (width - inset, base + rise, inset),
+        (width - inset, base + rise, depth - inset),
+        (inset, base + rise, depth - inset),
+    ]
     low, high = place.points(eaves), place.points(ridge)
     for i in range(4):
         face(stage, np.array([low[i - 1], low[i], high[i], high[i - 1]]), paint, Ade.BUILDING)
@@ -135,7 +162,9 @@ def house(stage: Stage, place: Place, width: float, depth: float, height: float)
     rng = stage.rng
     color = hsv(rng.choice((0.1, 0.02, 0.58, 0.13, 0.3)), rng.uniform(0.02, 0.45), rng.uniform(0.65, 0.97))
     walls = random_paint(rng, str(rng.choice(("boards", "plaster", "brick"))), color)
-    roof = random_paint(rng, "shingles", hsv(rng.choice((0.02, 0.04, 0.6, 0.08)), rng.uniform(0.1, 0.6), rng.uniform(0.3, 0.6)))
+    roof = random_paint(
+        rng, "shingles", hsv(rng.choice((0.02, 0.04, 0.6, 0.08)), rng.uniform(0.1, 0.6), rng.uniform(0.3, 0.6))
+    )
     rise = width * rng.uniform(0.28, 0.42)
     gable_front = rng.random() < 0.5
     if gable_front:
@@ -151,10 +180,20 @@ def house(stage: Stage, place: Place, width: float, depth: float, height: float)
     _house_front(stage, place, width, height)
     x = width * rng.uniform(0.2, 0.4)
     chimney = random_paint(rng, "brick", hsv(0.03, 0.5, 0.55))
-    box(stage, place, (x, height, depth * 0.5), (x + 0.7, height + rise * 1.15, depth * 0.5 + 0.7), chimney, Ade.HOUSE, cast=False)
+    box(
+        stage,
+        place,
+        (x, height, depth * 0.5),
+        (x + 0.7, height + rise * 1.15, depth * 0.5 + 0.7),
+        chimney,
+        Ade.HOUSE,
+        cast=False,
+    )
 
 
-def _gable_roof(stage: Stage, place: Place, width: float, depth: float, height: float, rise: float, paint: Paint) -> None:
+def _gable_roof(
+    stage: Stage, place: Place, width: float, depth: float, height: float, rise: float, paint: Paint
+) -> None:
     """Draw both slopes of a roof whose ridge runs along local z, with eaves that stand out."""
     out, thick = 0.4, 0.18
     for side in (0, 1):
@@ -176,8 +215,16 @@ def _house_front(stage: Stage, place: Place, width: float, height: float) -> Non
         for i in range(3):
             x = width * (i + 0.5) / 3
             if floor == 0 and i == door_at:
-                stage.panel(place.front(x, 0, -0.03), [rectangle(-0.6, 0, 0.6, 2.25)], Paint(hsv(0, 0, 0.95)), Ade.HOUSE, one_sided=True)
-                stage.panel(place.front(x, 0, -0.05), [rectangle(-0.47, 0, 0.47, 2.1)], Paint(leaf), Ade.DOOR, one_sided=True)
+                stage.panel(
+                    place.front(x, 0, -0.03),
+                    [rectangle(-0.6, 0, 0.6, 2.25)],
+                    Paint(hsv(0, 0, 0.95)),
+                    Ade.HOUSE,
+                    one_sided=True,
+                )
+                stage.panel(
+                    place.front(x, 0, -0.05), [rectangle(-0.47, 0, 0.47, 2.1)], Paint(leaf), Ade.DOOR, one_sided=True
+                )
             else:
                 house_window(stage, place.front(x - 0.6, 0.9 + 2.6 * floor, -0.03), 1.2, 1.3)
 
@@ -186,8 +233,13 @@ def house_window(stage: Stage, frame: Frame, width: float, height: float) -> Non
     """Draw the window of a house, with bars: ADE20K's windowpane."""
     glass = hsv(0.57, stage.rng.uniform(0.2, 0.45), stage.rng.uniform(0.3, 0.6))
     ahead = frame.moved(ahead=0.015)
-    stage.panel(frame, [rectangle(-0.1, -0.1, width + 0.1, height + 0.1)], Paint(hsv(0, 0, 0.93)), Ade.HOUSE, one_sided=True)
+    stage.panel(
+        frame, [rectangle(-0.1, -0.1, width + 0.1, height + 0.1)], Paint(hsv(0, 0, 0.93)), Ade.HOUSE, one_sided=True
+    )
     stage.panel(ahead, [rectangle(0, 0, width, height)], Paint(glass), Ade.WINDOW, one_sided=True, bulge=(0.1, 0.7))
     front = frame.moved(ahead=0.03)
-    bars: list[Points] = [rectangle(width / 2 - 0.03, 0, width / 2 + 0.03, height), rectangle(0, height * 0.6, width, height * 0.6 + 0.05)]
+    bars: list[Points] = [
+        rectangle(width / 2 - 0.03, 0, width / 2 + 0.03, height),
+        rectangle(0, height * 0.6, width, height * 0.6 + 0.05),
+    ]
     stage.panel(front, bars, Paint(hsv(0, 0, 0.93)), Ade.WINDOW, one_sided=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segfit.data.scenery.stage import OVER, Stage
 from segfit.data.scenery.texture import Array, Color, white_noise
 
-__all__ = ["Film", "develop"]
+__all__ = ["Film", "Shot", "develop"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class Film:
     sun_patch: Color | None = None
     vignette: float = 0.2
     grain: float = 2.5
+
+
+Shot = tuple[Stage, Film]
+"""A scene with everything in it, and how it is photographed."""
 
 
 def develop(stage: Stage, film: Film) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -40,7 +40,9 @@ def tinted(paint: Paint, factor: float) -> Paint:
     return Paint(paint.color * np.float32(factor), paint.texture, paint.glow, paint.macro)
 
 
-def legs(stage: Stage, place: Place, half: tuple[float, float], height: float, width: float, paint: Paint, label: Ade) -> None:
+def legs(
+    stage: Stage, place: Place, half: tuple[float, float], height: float, width: float, paint: Paint, label: Ade
+) -> None:
     """Draw four legs at the corners of a rectangle of half sizes (x, z)."""
     for x in (-half[0], half[0] - width):
         for z in (-half[1], half[1] - width):
@@ -99,7 +101,15 @@ def bed(stage: Stage, place: Place, width: float) -> None:
     cover = random_paint(rng, "cloth", hsv(rng.random(), rng.uniform(0.05, 0.6), rng.uniform(0.35, 0.9)))
     fold = float(rng.uniform(0.2, 0.5))
     padded(stage, place, (-half - 0.03, 0.2, -long - 0.03), (half + 0.03, high + 0.03, fold), cover, Ade.BED)
-    box(stage, place, (-half - 0.03, high, fold), (half + 0.03, high + 0.045, fold + 0.22), tinted(cover, 1.35), Ade.BED, cast=False)
+    box(
+        stage,
+        place,
+        (-half - 0.03, high, fold),
+        (half + 0.03, high + 0.045, fold + 0.22),
+        tinted(cover, 1.35),
+        Ade.BED,
+        cast=False,
+    )
     board = upholstery(rng) if rng.random() < 0.5 else wood
     top = float(rng.uniform(0.9, 1.25))
     shape = rounded(-half - 0.08, 0.1, half + 0.08, top, float(rng.choice((0.02, 0.15))))
@@ -138,13 +148,28 @@ def table(
     leg = top if rng.random() < 0.6 else Paint(STEEL)
     inset = (half[0] - 0.05, half[1] - 0.05)
     legs(stage, place, inset, height - 0.04, float(rng.uniform(0.04, 0.08)), leg, label)
-    box(stage, place, (-inset[0], height - 0.13, -inset[1]), (inset[0], height - 0.04, inset[1]), tinted(leg, 0.8), label, cast=False)
+    box(
+        stage,
+        place,
+        (-inset[0], height - 0.13, -inset[1]),
+        (inset[0], height - 0.04, inset[1]),
+        tinted(leg, 0.8),
+        label,
+        cast=False,
+    )
 
 
 def coffee_table(stage: Stage, place: Place) -> None:
     """Draw a low table."""
     rng = stage.rng
-    table(stage, place, float(rng.uniform(0.8, 1.3)), float(rng.uniform(0.5, 0.7)), float(rng.uniform(0.35, 0.45)), label=Ade.COFFEE_TABLE)
+    table(
+        stage,
+        place,
+        float(rng.uniform(0.8, 1.3)),
+        float(rng.uniform(0.5, 0.7)),
+        float(rng.uniform(0.35, 0.45)),
+        label=Ade.COFFEE_TABLE,
+    )
 
 
 def chair(stage: Stage, place: Place) -> None:
@@ -192,7 +217,14 @@ def desk(stage: Stage, place: Place, width: float = 1.4) -> None:
 
 
 def _fronts(
-    stage: Stage, place: Place, area: tuple[float, float, float, float], z: float, columns: int, rows: int, paint: Paint, label: Ade
+    stage: Stage,
+    place: Place,
+    area: tuple[float, float, float, float],
+    z: float,
+    columns: int,
+    rows: int,
+    paint: Paint,
+    label: Ade,
 ) -> None:
     """Draw doors or drawers with handles on a front at local z."""
     left, bottom, right, top = area
@@ -229,7 +261,15 @@ def cabinet(
     rng = stage.rng
     wide, tall, deep = size
     look = paint or random_paint(rng, "wood", wood_color(rng))
-    box(stage, place, (-wide / 2, base + 0.04 * (base == 0), -deep / 2), (wide / 2, base + tall, deep / 2), look, label, top=top)
+    box(
+        stage,
+        place,
+        (-wide / 2, base + 0.04 * (base == 0), -deep / 2),
+        (wide / 2, base + tall, deep / 2),
+        look,
+        label,
+        top=top,
+    )
     columns = max(round(wide / 0.5), 1)
     area = (-wide / 2 + 0.01, base + 0.06, wide / 2 - 0.01, base + tall - 0.02)
     _fronts(stage, place, area, -deep / 2 - 0.004, columns, rows or 1, look, label)
@@ -241,7 +281,16 @@ def chest(stage: Stage, place: Place, width: float = 0.9) -> None:
     look = random_paint(rng, "wood", wood_color(rng))
     tall = float(rng.uniform(0.7, 1.05))
     box(stage, place, (-width / 2, 0.08, -0.22), (width / 2, tall, 0.22), look, Ade.CHEST)
-    _fronts(stage, place, (-width / 2 + 0.02, 0.1, width / 2 - 0.02, tall - 0.02), -0.225, 1, int(rng.integers(3, 5)), look, Ade.CHEST)
+    _fronts(
+        stage,
+        place,
+        (-width / 2 + 0.02, 0.1, width / 2 - 0.02, tall - 0.02),
+        -0.225,
+        1,
+        int(rng.integers(3, 5)),
+        look,
+        Ade.CHEST,
+    )
 
 
 def wardrobe(stage: Stage, place: Place, width: float) -> None:
@@ -252,12 +301,20 @@ def wardrobe(stage: Stage, place: Place, width: float) -> None:
 def refrigerator(stage: Stage, place: Place) -> None:
     """Draw a refrigerator with a freezer."""
     rng = stage.rng
-    look = random_paint(rng, "metal", hsv(rng.choice((0.6, 0.0, 0.45)), rng.choice((0.02, 0.04, 0.5)), rng.uniform(0.6, 0.95)))
+    look = random_paint(
+        rng, "metal", hsv(rng.choice((0.6, 0.0, 0.45)), rng.choice((0.02, 0.04, 0.5)), rng.uniform(0.6, 0.95))
+    )
     tall = float(rng.uniform(1.6, 1.85))
     box(stage, place, (-0.32, 0.02, -0.3), (0.32, tall, 0.3), look, Ade.REFRIGERATOR)
     split = tall * float(rng.uniform(0.32, 0.4))
     doors = [rounded(-0.31, 0.08, 0.31, split, 0.02), rounded(-0.31, split + 0.015, 0.31, tall - 0.01, 0.02)]
-    stage.panel(place.front(0, 0, -0.305), [rectangle(-0.31, 0.05, 0.31, tall)], tinted(look, 0.4), Ade.REFRIGERATOR, one_sided=True)
+    stage.panel(
+        place.front(0, 0, -0.305),
+        [rectangle(-0.31, 0.05, 0.31, tall)],
+        tinted(look, 0.4),
+        Ade.REFRIGERATOR,
+        one_sided=True,
+    )
     stage.panel(place.front(0, 0, -0.33), doors, look, Ade.REFRIGERATOR, one_sided=True, bulge=(0.25, 0.0))
     handles = [rectangle(0.22, split - 0.3, 0.25, split - 0.06), rectangle(0.22, split + 0.08, 0.25, split + 0.5)]
     stage.panel(place.front(0, 0, -0.36), handles, Paint(STEEL * np.float32(0.6)), Ade.REFRIGERATOR, one_sided=True)
@@ -290,17 +347,25 @@ def _shelf_load(stage: Stage, place: Place, board: Vec, room: float) -> None:
         if rng.random() < 0.1:
             wide = min(float(rng.uniform(0.15, 0.3)), right - x)
             what = hsv(rng.random(), rng.uniform(0.1, 0.6), rng.uniform(0.4, 0.9))
-            box(stage, place, (x, y, -0.1), (x + wide, y + room * rng.uniform(0.4, 0.7), 0.1), Paint(what), Ade.BOX, cast=False)
+            box(
+                stage,
+                place,
+                (x, y, -0.1),
+                (x + wide, y + room * rng.uniform(0.4, 0.7), 0.1),
+                Paint(what),
+                Ade.BOX,
+                cast=False,
+            )
             x += wide + 0.02
         elif rng.random() < 0.12:
             x += float(rng.uniform(0.1, 0.3))
         else:
             thick = float(rng.uniform(0.02, 0.05))
-            spines[int(rng.integers(4))].append(rectangle(x, y, min(x + thick, right), y + room * rng.uniform(0.62, 0.98)))
+            spines[int(rng.integers(4))].append(
+                rectangle(x, y, min(x + thick, right), y + room * rng.uniform(0.62, 0.98))
+            )
             x += thick + 0.003
     for outlines in spines:
         if outlines:
             cover = jitter(rng, hsv(rng.random(), rng.uniform(0.1, 0.75), rng.uniform(0.25, 0.85)))
             stage.panel(place.front(0, 0, -0.09), outlines, Paint(cover), Ade.BOOK)
-
-

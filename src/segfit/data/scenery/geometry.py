@@ -61,11 +61,19 @@ def unit(a: Vec) -> Vec:
     return scale(a, 1 / math.sqrt(dot(a, a)))
 
 
-def ellipse(radius_x: float, radius_y: float, *, sides: int = 16, start: float = 0.0, sweep: float = 1.0) -> Points:
-    """Return `(sides, 2)` points of an ellipse around (0, 0); `start` and `sweep` in turns cut out an arc."""
+def ellipse(
+    radius_x: float,
+    radius_y: float,
+    *,
+    center: tuple[float, float] = (0.0, 0.0),
+    sides: int = 16,
+    start: float = 0.0,
+    sweep: float = 1.0,
+) -> Points:
+    """Return `(sides, 2)` points of an ellipse; `start` and `sweep` in turns cut out an arc."""
     steps = sides if sweep == 1.0 else sides - 1
     angles = [turn(2 * math.pi * (start + sweep * i / steps)) for i in range(sides)]
-    return np.array([(c * radius_x, s * radius_y) for c, s in angles])
+    return np.array([(center[0] + c * radius_x, center[1] + s * radius_y) for c, s in angles])
 
 
 def rectangle(left: float, bottom: float, right: float, top: float) -> Points:
@@ -78,7 +86,7 @@ def rounded(left: float, bottom: float, right: float, top: float, radius: float)
     radius = min(radius, (right - left) / 2, (top - bottom) / 2)
     centers = ((right, top, -1, -1), (left, top, 1, -1), (left, bottom, 1, 1), (right, bottom, -1, 1))
     arcs = [
-        ellipse(radius, radius, sides=4, start=i / 4, sweep=0.25) + (x + dx * radius, y + dy * radius)
+        ellipse(radius, radius, center=(x + dx * radius, y + dy * radius), sides=4, start=i / 4, sweep=0.25)
         for i, (x, y, dx, dy) in enumerate(centers)
     ]
     return np.concatenate(arcs)
@@ -217,7 +225,8 @@ class Camera:
     def rotate(self, a: Vec) -> Vec:
         """Turn a world direction into the camera's: right, up, forward."""
         r, u, f = self.axes
-        x, y, z = a
+        # Plain floats: NumPy scalars among them would be slow, and widen the arrays made of them.
+        x, y, z = map(float, a)
         return (
             r[0] * x + r[1] * y + r[2] * z,
             u[0] * x + u[1] * y + u[2] * z,
@@ -245,7 +254,13 @@ class Camera:
     def _clip(self, view: list[Vec]) -> list[Vec]:
         """Cut a polygon at the near plane and far beyond the image's borders (a guard band)."""
         wide, high = 3 * self.width / self.focal, 3 * self.height / self.focal
-        planes = ((0.0, 0.0, 1.0, NEAR), (1.0, 0.0, wide, 0.0), (-1.0, 0.0, wide, 0.0), (0.0, 1.0, high, 0.0), (0.0, -1.0, high, 0.0))
+        planes = (
+            (0.0, 0.0, 1.0, NEAR),
+            (1.0, 0.0, wide, 0.0),
+            (-1.0, 0.0, wide, 0.0),
+            (0.0, 1.0, high, 0.0),
+            (0.0, -1.0, high, 0.0),
+        )
         for a, b, c, d in planes:
             distance = [a * p[0] + b * p[1] + c * p[2] - d for p in view]
             if distance and min(distance) < 0:

@@ -59,7 +59,8 @@ def ridge(rng: np.random.Generator, points: int, roughness: float) -> Points:
         merged[::2], merged[1::2] = heights, middle
         heights, step = merged, step * roughness
     heights = heights - heights.min()
-    return heights / max(float(heights.max()), 1e-6)
+    relative: Points = heights / max(float(heights.max()), 1e-6)
+    return relative
 
 
 def mountains(
@@ -139,7 +140,13 @@ def mirror_water(stage: Stage, weather: Weather, labels: tuple[Ade, ...]) -> Non
     ripple = cv2.remap(field, map_x.astype(np.float32), (away * 6) % 256, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     strength = np.clip((y - np.float32(horizon)) / height, 0.03, 1) * 0.05 * height
     source = 2 * np.float32(horizon) - y + ripple * strength
-    mirrored = cv2.remap(stage.color, x + ripple * strength * 0.3, np.clip(source, 0, horizon), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    mirrored = cv2.remap(
+        stage.color,
+        x + ripple * strength * 0.3,
+        np.clip(source, 0, horizon),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
+    )
     share = np.clip(0.82 - 0.5 * (y - np.float32(horizon)) / height + 0.1 * ripple, 0.1, 0.92)[..., None]
     own = stage.color[first:]
     glitter = np.maximum(ripple - 1.6, 0)[..., None] * weather.glow * 0.35
@@ -173,4 +180,3 @@ def scatter(
         x = rng.uniform(-1, 1) * spread * (z + 3)
         if abs(x) >= clear:
             yield float(x), round(z, 3)
-

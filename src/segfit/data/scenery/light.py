@@ -60,7 +60,8 @@ class Daylight:
         assert len(points) == len(normals)
         up = (0.5 + 0.5 * normals[:, 1:2]).astype(np.float32)
         facing = np.maximum((normals * self.sun).sum(1, keepdims=True), 0).astype(np.float32)
-        return self.ground_color + (self.sky_color - self.ground_color) * up + self.sun_color * facing
+        light: Array = self.ground_color + (self.sky_color - self.ground_color) * up + self.sun_color * facing
+        return light
 
     def shadow(self, points: Points) -> Points:
         """Return where points throw their shadow (see `Light`)."""
@@ -72,8 +73,7 @@ class Daylight:
     def shadow_color(self) -> Color:
         """Factor on the colour of the ground in full shadow."""
         ambient = self.sky_color * np.float32(0.85)
-        color: Color = ambient / (self.sky_color + self.sun_color * np.float32(max(self.sun[1], 0.05)))
-        return color
+        return (ambient / (self.sky_color + self.sun_color * max(self.sun[1], 0.05))).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,8 @@ class RoomLight:
         # Wrapped diffuse light: the walls send some back, so nothing turns black.
         strength = np.maximum(0.75 * facing + 0.25, 0) / (square + 0.35)
         strength *= np.maximum(-(towards * facings).sum(2), 0.05) + anywhere
-        return total + (strength.astype(np.float32)[..., None] * colors).sum(1)
+        light: Array = total + (strength.astype(np.float32)[..., None] * colors).sum(1)
+        return light
 
     @cached_property
     def _arrays(self) -> tuple[Points, Array, Points, Points]:

@@ -1,4 +1,4 @@
-"""The library of surface patterns: wood, tiles, cloth, brick, grass, water, …
+"""The library of surface patterns: wood, tiles, cloth, brick, grass, water and so on.
 
 A pattern is a texture with mean about 1 that a colour is multiplied with. It is made once per process from a seed of
 its own, so that a scene costs no more than it shows.
@@ -66,7 +66,8 @@ def random_paint(rng: np.random.Generator, name: str, color: Color) -> Paint:
 
 def relative(value: Array, depth: float) -> Array:
     """Return factors around 1 from noise with deviation 1."""
-    return np.exp(depth * np.clip(value, -3, 3)).astype(np.float32)
+    factors: Array = np.exp(depth * np.clip(value, -3, 3)).astype(np.float32)
+    return factors
 
 
 def tinted(factor: Array, warmth: Array) -> Array:
@@ -304,7 +305,9 @@ def leaves(rng: np.random.Generator) -> tuple[Array, float]:
 def crag(rng: np.random.Generator) -> tuple[Array, float]:
     """Rock: embossed noise, as if lit from the upper left."""
     height = noise(rng, SIZE, cells=(4, 3), octaves=7, persistence=0.6)
-    slope = np.roll(height, 1, 1) - np.roll(height, -1, 1) + 0.6 * (np.roll(height, 1, 0) - np.roll(height, -1, 0))
+    slope: Array = (
+        np.roll(height, 1, 1) - np.roll(height, -1, 1) + 0.6 * (np.roll(height, 1, 0) - np.roll(height, -1, 0))
+    )
     return tinted(relative(-3.2 * slope, 0.45), (0.08 * height).astype(np.float32)), 3.0
 
 

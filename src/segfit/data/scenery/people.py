@@ -36,7 +36,11 @@ def person(stage: Stage, place: Place, *, seated: bool = False, height: float | 
     hip = 0.52 if seated else tall * 0.5
     shoulder = hip + tall * 0.31
     wide = tall * rng.uniform(0.105, 0.13)
-    legs, top, skin = garment(rng), garment(rng), hsv(rng.uniform(0.04, 0.075), rng.uniform(0.3, 0.6), rng.uniform(0.35, 0.9))
+    legs, top, skin = (
+        garment(rng),
+        garment(rng),
+        hsv(rng.uniform(0.04, 0.075), rng.uniform(0.3, 0.6), rng.uniform(0.35, 0.9)),
+    )
     _legs(stage, frame, hip, tall, legs, seated=seated)
     cloth = random_paint(rng, "cloth", top)
     _arms(stage, frame, (shoulder, hip, wide), Paint(top * np.float32(0.8)), Paint(skin))
@@ -48,7 +52,9 @@ def person(stage: Stage, place: Place, *, seated: bool = False, height: float | 
     )  # fmt: skip
     stage.panel(frame, [torso], cloth, Ade.PERSON, bulge=ROUND)
     _head(stage, frame, (lean, shoulder, tall), skin)
-    stage.cast(frame.at(np.array([(-wide, 0), (wide, 0), (wide, shoulder), (0, shoulder + 0.22 * tall), (-wide, shoulder)])))
+    stage.cast(
+        frame.at(np.array([(-wide, 0), (wide, 0), (wide, shoulder), (0, shoulder + 0.22 * tall), (-wide, shoulder)]))
+    )
 
 
 def _legs(stage: Stage, frame: Frame, hip: float, tall: float, color: Color, *, seated: bool) -> None:
@@ -64,7 +70,7 @@ def _legs(stage: Stage, frame: Frame, hip: float, tall: float, color: Color, *, 
             foot = side * reach * 0.8
             line = np.array([(side * width * 0.45, hip), (side * reach * 0.75 * far, hip * 0.5), (foot, 0.04)])
         lines += stroke(line, width * 1.25, width * 0.75)
-        feet.append(ellipse(0.055, 0.032, sides=10) + (line[-1, 0] + 0.025, 0.03))
+        feet.append(ellipse(0.055, 0.032, center=(line[-1, 0] + 0.025, 0.03), sides=10))
     stage.panel(frame, lines, Paint(color), Ade.PERSON, bulge=ROUND)
     stage.panel(frame, feet, Paint(shoe), Ade.PERSON)
 
@@ -111,7 +117,10 @@ def cow(stage: Stage, place: Place) -> None:
     legs = [part for x in (-0.85, -0.6, 0.45, 0.7) for part in stroke(np.array([(x, 0.8), (x, 0.0)]), 0.2, 0.1)]
     outlines: list[Points] = [np.array(part) * (flip, 1) for part in (body, head, *legs)]
     stage.panel(frame, outlines, Paint(coat), Ade.ANIMAL, bulge=(0.3, 0.75))
-    spots = [ellipse(*rng.uniform(0.1, 0.25, 2), sides=9) + (rng.uniform(-0.8, 0.5), rng.uniform(0.95, 1.15)) for _ in range(3)]
+    spots = [
+        ellipse(*rng.uniform(0.1, 0.25, 2), center=(rng.uniform(-0.8, 0.5), rng.uniform(0.95, 1.15)), sides=9)
+        for _ in range(3)
+    ]
     patch = hsv(0.08, 0.1, rng.choice((0.1, 0.9)))
     stage.panel(frame, spots, Paint(patch), Ade.ANIMAL, bulge=(0.3, 0.75))
     stage.cast(frame.at(np.array([(-1, 0.0), (1, 0.0), (1, 1.3), (-1, 1.3)])))

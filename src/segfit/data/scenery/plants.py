@@ -49,7 +49,9 @@ def foliage(stage: Stage, center: Vec, dabs: Dabs, color: Color, label: Ade, *, 
         np.floor((middle - radius[:, None]).min(0)).astype(int).tolist(),
         np.ceil((middle + radius[:, None]).max(0)).astype(int).tolist(),
     )
-    window = Window(max(left - 1, 0), max(top - 1, 0), min(right + 1, stage.camera.width), min(bottom + 1, stage.camera.height))
+    window = Window(
+        max(left - 1, 0), max(top - 1, 0), min(right + 1, stage.camera.width), min(bottom + 1, stage.camera.height)
+    )
     if min(window.shape) <= 0:
         return
     colors, visible = _paint_dabs(window, middle, radius, _leaf_light(stage, center, dabs, size) * color)
@@ -134,7 +136,11 @@ def trunk(stage: Stage, place: Place, height: float, width: float, *, branches: 
         start = rng.uniform(0.55, 0.95)
         side = rng.choice((-1, 1)) * rng.uniform(0.2, 0.5) * height
         foot = np.array((lean * start, height * start))
-        outlines += stroke(np.array([foot, foot + (side * 0.5, height * 0.22), foot + (side, height * 0.55)]), width * 0.5, width * 0.15)
+        outlines += stroke(
+            foot + np.array([(0, 0), (side * 0.5, height * 0.22), (side, height * 0.55)]),
+            width * 0.5,
+            width * 0.15,
+        )
     stage.panel(frame, outlines, bark, Ade.TREE, bulge=(0.6, 0.0))
 
 
@@ -149,7 +155,10 @@ def tree(stage: Stage, place: Place, height: float, color: Color | None = None) 
     foliage(stage, center, dabs, green(rng) if color is None else jitter(rng, color, 0.25), Ade.TREE, size=(wide, tall))
     for _ in range(3):
         shadow = ellipse(wide * 0.8, wide * 0.8, sides=9) + rng.uniform(-0.3, 0.3, 2) * wide
-        stage.cast(np.array(center) + np.stack([shadow[:, 0], rng.uniform(-0.5, 0.6) * tall + 0 * shadow[:, 0], shadow[:, 1]], axis=-1))
+        stage.cast(
+            np.array(center)
+            + np.stack([shadow[:, 0], rng.uniform(-0.5, 0.6) * tall + 0 * shadow[:, 0], shadow[:, 1]], axis=-1)
+        )
 
 
 def conifer(stage: Stage, place: Place, height: float, color: Color | None = None) -> None:
@@ -180,7 +189,9 @@ def bush(stage: Stage, place: Place, width: float, height: float, color: Color |
     dabs[:, 1] -= min(float((dabs[:, 1] - dabs[:, 2]).min()) + height * 0.42, 0.0) * (dabs[:, 1] < 0)
     # What would reach below the ground is lifted, and a low skirt keeps the bush from floating.
     skirt = np.linspace(-0.36, 0.36, 9)[:, None] * width
-    foot = np.concatenate([skirt, np.full((9, 1), -0.3 * height), np.full((9, 1), 0.14 * height), np.full((9, 1), 0.5)], axis=1)
+    foot = np.concatenate(
+        [skirt, np.full((9, 1), -0.3 * height), np.full((9, 1), 0.14 * height), np.full((9, 1), 0.5)], axis=1
+    )
     dabs = np.concatenate([foot, dabs])
     foliage(stage, center, dabs, green(rng) if color is None else color, Ade.PLANT, size=(width / 2, height / 2))
     ring = ellipse(width * 0.4, width * 0.3, sides=8)
@@ -216,7 +227,9 @@ def palm(stage: Stage, place: Place, height: float) -> None:
     for shade, shift in ((0.55, 0.0), (0.8, 0.35), (1.1, 0.7)):
         fronds: list[Points] = []
         for i in range(5):
-            fronds += _frond(rng, head, height * rng.uniform(0.26, 0.36), 0.2 * i + 0.2 * shift + rng.uniform(-0.04, 0.04))
+            fronds += _frond(
+                rng, head, height * rng.uniform(0.26, 0.36), 0.2 * i + 0.2 * shift + rng.uniform(-0.04, 0.04)
+            )
         stage.panel(frame, fronds, Paint(color * np.float32(shade)), Ade.PALM, bulge=(0.5, 0.6))
     stage.cast(frame.at(np.array([(0, 0), (bend - 0.02 * height, height), (bend + 0.02 * height, height)])))
 
@@ -276,7 +289,7 @@ def tufts(stage: Stage, places: Sequence[Vec], height: float, color: Color, labe
     for spot in places:
         outlines = [_blade(rng, height) for _ in range(12)]
         frame = billboard(stage, spot)
-        stage.panel(frame, outlines, Paint(jitter(rng, color * np.float32(1.7), 0.25)), label)
+        stage.panel(frame, outlines, Paint(jitter(rng, color * np.float32(1.3), 0.25)), label)
 
 
 def _blade(rng: np.random.Generator, height: float) -> Points:

@@ -6,29 +6,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segfit.data.scenery import indoors, outdoors
-from segfit.data.scenery.film import Film, develop
-from segfit.data.scenery.stage import Stage
+from segfit.data.scenery import country, gardens, indoors, tiled_rooms, town
+from segfit.data.scenery.film import Shot, develop
 
 __all__ = ["LAYOUTS", "VERSION", "Scene", "render"]
 
 VERSION = 1
 """Changes whenever the same seed gives other pictures."""
 
-Layout = Callable[[np.random.Generator, int, int], tuple[Stage, Film]]
+Layout = Callable[[np.random.Generator, int, int], Shot]
 
 LAYOUTS: dict[str, tuple[Layout, float]] = {
-    "street": (outdoors.town_street, 0.17),
-    "park": (outdoors.park, 0.08),
-    "house": (outdoors.garden, 0.08),
-    "field": (outdoors.countryside, 0.08),
-    "lake": (outdoors.lake, 0.05),
-    "coast": (outdoors.coast, 0.06),
+    "street": (town.town_street, 0.17),
+    "park": (gardens.park, 0.08),
+    "house": (gardens.garden, 0.08),
+    "field": (country.countryside, 0.08),
+    "lake": (country.lake, 0.05),
+    "coast": (country.coast, 0.06),
     "living_room": (indoors.living_room, 0.12),
     "bedroom": (indoors.bedroom, 0.11),
-    "kitchen": (indoors.kitchen, 0.08),
+    "kitchen": (tiled_rooms.kitchen, 0.08),
     "office": (indoors.office, 0.07),
-    "bathroom": (indoors.bathroom, 0.05),
+    "bathroom": (tiled_rooms.bathroom, 0.05),
     "corridor": (indoors.hall, 0.05),
 }
 """Scene categories with the function that lays them out and their share of the pictures."""

@@ -1,7 +1,9 @@
 """Rooms: the box with its windows and light, and where along its walls things may stand."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -14,9 +16,15 @@ from segfit.data.scenery.patterns import random_paint
 from segfit.data.scenery.stage import Paint, Stage
 from segfit.data.scenery.texture import Color, hsv
 
-__all__ = ["Room", "Style", "Wall", "build_room"]
+__all__ = ["WHOLE", "Level", "Room", "Style", "Wall", "build_room"]
 
 QUARTER = math.pi / 2
+
+
+Level = Literal["low", "high"]
+"""Parts of a wall: what stands before it up to a table's height, and what hangs above."""
+
+WHOLE: tuple[Level, ...] = ("low", "high")
 
 
 @dataclass
@@ -27,32 +35,41 @@ class Wall:
         place: its lower left corner; local x runs along it and local -z into the room.
         start: where along it the camera begins to see it.
         end: where it ends.
-        taken: the stretches that are in use.
+        taken: the stretches that are in use, by level.
     """
 
     place: Place
     start: float
     end: float
-    taken: list[tuple[float, float]] = field(default_factory=list)
+    taken: dict[Level, list[tuple[float, float]]] = field(default_factory=lambda: {"low": [], "high": []})
 
-    def reserve(self, rng: np.random.Generator, width: float, *, middle: float | None = None) -> float | None:
+    def free(self, low: float, high: float, levels: Sequence[Level]) -> bool:
+        """Return whether a stretch of the wall is in sight and not in use."""
+        if low < self.start - 1e-6 or high > self.end + 1e-6:
+            return False
+        return all(high <= a + 1e-6 or low >= b - 1e-6 for level in levels for a, b in self.taken[level])
+
+    def reserve(
+        self, rng: np.random.Generator, width: float, levels: Sequence[Level], *, middle: float | None = None
+    ) -> float | None:
         """Return the middle of a free stretch of the wall and take it; None when there is no room.
 
         Args:
             rng: decides where.
             width: metres needed.
-            middle: where to try first.
+            levels: which parts of the wall.
+            middle: try only there.
         """
         if self.end - self.start < width:
             return None
-        tries = [middle] if middle is not None else []
-        tries += rng.uniform(self.start + width / 2, self.end - width / 2, 12).tolist()
+        tries = (
+            [middle] if middle is not None else rng.uniform(self.start + width / 2, self.end - width / 2, 16).tolist()
+        )
         for at in tries:
-            low, high = at - width / 2, at + width / 2
-            inside = low >= self.start - 1e-6 and high <= self.end + 1e-6
-            if inside and all(high <= a or low >= b for a, b in self.taken):
-                self.taken.append((low, high))
-                return at
+            if self.free(at - width / 2, at + width / 2, levels):
+                for level in levels:
+                    self.taken[level].append((at - width / 2, at + width / 2))
+                return float(at)
         return None
 
 
@@ -104,18 +121,27 @@ class Room:
         walls = (self.back, self.left, self.right)
         return walls[order[0]], walls[order[1]], walls[order[2]]
 
-    def against(self, width: float, depth: float, *, wall: Wall | None = None, middle: float | None = None) -> Place | None:
-        """Return a free place for something of this width and depth with its back to a wall; None if there is none."""
+    def against(self, width: float, depth: float, *, wall: Wall | None = None, tall: bool = False) -> Place | None:
+        """Return a free place for something of this width and depth with its back to a wall; None if there is none.
+
+        Args:
+            width: metres along the wall.
+            depth: metres into the room.
+            wall: which wall; any when left out.
+            tall: it covers the upper part of the wall, too.
+        """
         for candidate in (wall,) if wall else self.walls:
-            at = candidate.reserve(self.stage.rng, width, middle=middle)
+            at = candidate.reserve(self.stage.rng, width, WHOLE if tall else ("low",))
             if at is not None:
                 return candidate.place.moved(at, 0, -depth / 2 - 0.03)
         return None
 
-    def hang(self, width: float, bottom: float, *, wall: Wall | None = None) -> Frame | None:
+    def hang(
+        self, width: float, bottom: float, *, wall: Wall | None = None, levels: Sequence[Level] = ("high",)
+    ) -> Frame | None:
         """Return the frame of a free stretch of wall, its origin at the lower left corner; None if there is none."""
         for candidate in (wall,) if wall else self.walls:
-            at = candidate.reserve(self.stage.rng, width)
+            at = candidate.reserve(self.stage.rng, width, levels)
             if at is not None:
                 return candidate.place.front(at - width / 2, bottom, -0.005)
         return None
@@ -174,10 +200,12 @@ def _plan_windows(rng: np.random.Generator, style: Style, walls: tuple[Wall, Wal
         if rng.random() >= chance:
             continue
         wide = float(rng.uniform(0.9, min(2.4, max((wall.end - wall.start) * 0.6, 0.95))))
-        at = wall.reserve(rng, wide + 0.5)
+        sill = float(rng.choice((0.25, 0.85, 0.95)))
+        at = wall.reserve(rng, wide + 0.5, ("high",) if sill > 0.5 else WHOLE)
         if at is not None:
-            sill = float(rng.choice((0.25, 0.8, 0.9)))
-            openings.append(Opening(wall, at - wide / 2, sill, wide, min(tall - 0.35, float(rng.uniform(1.9, 2.3))) - sill))
+            openings.append(
+                Opening(wall, at - wide / 2, sill, wide, min(tall - 0.35, float(rng.uniform(1.9, 2.3))) - sill)
+            )
     return openings
 
 
@@ -205,7 +233,7 @@ def _light(
 def _wall_color(rng: np.random.Generator) -> Color:
     if rng.random() < 0.45:
         return hsv(rng.uniform(0.08, 0.14), rng.uniform(0.02, 0.15), rng.uniform(0.78, 0.95))
-    return hsv(rng.random(), rng.uniform(0.08, 0.42), rng.uniform(0.5, 0.88))
+    return hsv(rng.random(), rng.uniform(0.06, 0.34), rng.uniform(0.5, 0.88))
 
 
 def _shell(room: Room, style: Style) -> None:
@@ -215,7 +243,11 @@ def _shell(room: Room, style: Style) -> None:
     wide, deep, tall = high[0] - low[0], high[2] - low[2], high[1]
     color = _wall_color(rng)
     paint = random_paint(rng, str(rng.choice(style.walls)), color)
-    accent = random_paint(rng, str(rng.choice(("plaster", "wallpaper", "brick"))), _wall_color(rng)) if rng.random() < 0.35 else paint
+    accent = (
+        random_paint(rng, str(rng.choice(("plaster", "wallpaper", "brick"))), _wall_color(rng))
+        if rng.random() < 0.35
+        else paint
+    )
     trim = Paint(hsv(0.1, rng.choice((0.02, 0.4)), rng.choice((0.35, 0.9))))
     for wall, length, look in ((room.back, wide, accent), (room.left, deep, paint), (room.right, deep, paint)):
         stage.panel(wall.place.front(), [rectangle(0, 0, length, tall)], look, Ade.WALL)
@@ -233,7 +265,12 @@ def _shell(room: Room, style: Style) -> None:
     }.get(kind, hsv(rng.choice((0.08, 0.58)), rng.uniform(0.02, 0.25), rng.uniform(0.5, 0.9)))
     stage.panel(corner.flat(), [rectangle(0, 0, wide, deep)], random_paint(rng, kind, floor), Ade.FLOOR, ground=True)
     top = Frame(corner.at(0, tall, deep), corner.right, corner.ahead)
-    stage.panel(top, [rectangle(0, 0, wide, deep)], random_paint(rng, "plaster", hsv(0.1, 0.03, rng.uniform(0.82, 0.96))), Ade.CEILING)
+    stage.panel(
+        top,
+        [rectangle(0, 0, wide, deep)],
+        random_paint(rng, "plaster", hsv(0.1, 0.03, rng.uniform(0.82, 0.96))),
+        Ade.CEILING,
+    )
     if rng.random() < 0.6:
         decor.ceiling_light(stage, ((low[0] + high[0]) / 2, tall, (low[2] + high[2]) / 2 + float(rng.uniform(0, 1))))
 
@@ -241,7 +278,7 @@ def _shell(room: Room, style: Style) -> None:
 def _hang_windows(room: Room, openings: list[Opening], day: float) -> None:
     """Draw the windows with their curtains, and let the sun fall in."""
     stage, rng = room.stage, room.stage.rng
-    cloth = random_paint(rng, "cloth", hsv(rng.random(), rng.uniform(0.03, 0.6), rng.uniform(0.5, 0.95)))
+    cloth = random_paint(rng, "cloth", hsv(rng.random(), rng.uniform(0.03, 0.5), rng.uniform(0.5, 0.95)))
     slant = float(rng.uniform(-0.6, 0.6))
     for opening in openings:
         place = opening.wall.place
@@ -249,8 +286,9 @@ def _hang_windows(room: Room, openings: list[Opening], day: float) -> None:
         decor.window(stage, frame, opening.width, opening.height, brightness=0.5 + 0.9 * day)
         _sun_patch(stage, opening, slant)
         if rng.random() < 0.65:
+            # Before a low window the curtains reach the floor.
             top, wide = opening.sill + opening.height + 0.15, float(rng.uniform(0.22, 0.42))
-            bottom = 0.04 if rng.random() < 0.6 else opening.sill - 0.15
+            bottom = 0.04 if opening.sill < 0.5 else opening.sill - 0.15
             for left in (opening.left - 0.2, opening.left + opening.width + 0.2 - wide):
                 decor.curtain(stage, place.front(left, bottom, 0), wide, top - bottom, cloth)
             rod = [rectangle(opening.left - 0.3, top, opening.left + opening.width + 0.3, top + 0.03)]

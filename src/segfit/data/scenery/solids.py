@@ -1,5 +1,6 @@
 """Bodies made of flat outlines: boxes, extrusions, turned shapes, balls, rocks, strokes."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -92,7 +93,10 @@ def _edge(stage: Stage, start: Vec, end: Vec, back: tuple[Vec, float], paint: Pa
     if along[1] > 0.3:
         frame, outline = Frame(start, away, along), rectangle(0, 0, depth, length)
     elif along[1] < -0.3:
-        frame, outline = Frame(add(end, away, depth), scale(away, -1.0), scale(along, -1.0)), rectangle(0, 0, depth, length)
+        frame, outline = (
+            Frame(add(end, away, depth), scale(away, -1.0), scale(along, -1.0)),
+            rectangle(0, 0, depth, length),
+        )
     else:
         frame, outline = Frame(end, scale(along, -1.0), away), rectangle(0, 0, length, depth)
     stage.panel(frame, [outline], paint, label, one_sided=True)
@@ -190,12 +194,13 @@ def rock(stage: Stage, base: Vec, size: Vec, paint: Paint, label: Ade) -> None:
         heights = ((height + lift) * size[1]).tolist()
         rings.append([add(base, (x, y, z)) for (x, z), y in zip(ring.tolist(), heights, strict=True)])
     peak = add(base, (float(rng.uniform(-0.12, 0.12)) * size[0], size[1], 0.0))
-    for low, high in zip(rings, rings[1:], strict=False):
+    inner = add(base, UP, 0.3 * size[1])
+    for low, high in itertools.pairwise(rings):
         for i in range(7):
-            _facet(stage, (low[i - 1], low[i], high[i]), peak, paint, label)
-            _facet(stage, (low[i - 1], high[i], high[i - 1]), peak, paint, label)
+            _facet(stage, (low[i - 1], low[i], high[i]), inner, paint, label)
+            _facet(stage, (low[i - 1], high[i], high[i - 1]), inner, paint, label)
     for i in range(7):
-        _facet(stage, (rings[-1][i - 1], rings[-1][i], peak), add(peak, UP, -size[1]), paint, label)
+        _facet(stage, (rings[-1][i - 1], rings[-1][i], peak), inner, paint, label)
     stage.cast(np.array([*rings[0], *rings[1], *rings[2], peak]))
 
 

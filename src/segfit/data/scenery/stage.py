@@ -156,7 +156,9 @@ class Stage:
         visible = fill(polygons, window).view(bool)
         visible &= near * np.float32(1.0005) >= self.near[window.samples]
         if visible.any():
-            self.commit(window, visible, self._colors(frame, plane, paint, window, bulge, outlines), label, near, ground=ground)
+            self.commit(
+                window, visible, self._colors(frame, plane, paint, window, bulge, outlines), label, near, ground=ground
+            )
 
     def commit(
         self,
@@ -241,9 +243,9 @@ class Stage:
         if paint.texture is None:
             return light * paint.color
         x, y = self._rays(window, self._pixel_slopes, 1)
-        far = 1 / np.maximum(linear(plane.depth, x, y), np.float32(1e-5))
+        far: Array = np.reciprocal(np.maximum(linear(plane.depth, x, y), np.float32(1e-5)))
         a, b = linear(plane.to_a, x, y) * far, linear(plane.to_b, x, y) * far
-        area = far**3 * np.float32(1 / (abs(plane.distance) * self.camera.focal**2))
+        area: Array = far**3 * np.float32(1 / (abs(plane.distance) * self.camera.focal**2))
         colors = paint.texture.sample(a, b, area)
         colors *= light * paint.color
         if paint.macro is not None:
@@ -272,7 +274,8 @@ class Stage:
         light: Array = self.light.at(points, normals).astype(np.float32).reshape(rows, columns, 3)
         if (rows, columns) == (1, 1):
             return light
-        return cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, 3)
+        smooth: Array = cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)
+        return smooth.reshape(height, width, 3)
 
 
 def seen_plane(o: Vec, u: Vec, v: Vec, *, one_sided: bool) -> Plane | None:
@@ -293,9 +296,7 @@ def in_view(o: Vec, u: Vec, v: Vec, outline: Points) -> list[Vec]:
 
 def linear(form: Vec, x: NDArray[np.floating], y: NDArray[np.floating]) -> Array:
     """Return form·(x, y, 1) for every column slope x and row slope y: `(len(y), len(x))`."""
-    # Plain floats: a NumPy scalar among them would widen the arrays.
-    a, b, c = map(float, form)
-    values: Array = (a * x)[None, :] + (b * y + c)[:, None]
+    values: Array = (form[0] * x)[None, :] + (form[1] * y + form[2])[:, None]
     return values
 
 
@@ -307,7 +308,12 @@ def grid_size(pixels: int, curved: bool) -> int:
 
 
 def bulged(
-    frame: Frame, normals: Points, a: NDArray[np.floating], b: NDArray[np.floating], bulge: Bulge, outlines: Sequence[Points]
+    frame: Frame,
+    normals: Points,
+    a: NDArray[np.floating],
+    b: NDArray[np.floating],
+    bulge: Bulge,
+    outlines: Sequence[Points],
 ) -> Points:
     """Return normals that turn outwards towards the borders of the outlines."""
     corners = np.concatenate(outlines) if len(outlines) > 1 else outlines[0]

@@ -12,7 +12,7 @@ from segfit.data.scenery.stage import Paint, Stage
 from segfit.data.scenery.texture import hsv
 
 __all__ = [
-    "awning", "bench", "bin_", "cable", "clutter", "fence", "flag", "pole", "sign", "signboard", "street_lamp",
+    "awning", "bench", "bin_", "cable", "clutter", "fence", "flag", "hoarding", "pole", "sign", "signboard", "street_lamp",
     "toy_ball", "traffic_light", "umbrella",
 ]  # fmt: skip
 
@@ -30,9 +30,17 @@ def street_lamp(stage: Stage, place: Place, height: float = 5.5) -> None:
         ball(stage, place.at(0, height + 0.2, 0), 0.24, Paint(hsv(0.12, 0.12, 1.0)), Ade.STREETLIGHT, cast=False)
     else:
         arm = np.array([(0, 0), (0, height * 0.88), (0.25, height * 0.97), (0.9, height), (1.6, height)])
-        stage.panel(billboard(stage, frame.origin), stroke(arm[:2], 0.16, 0.11), Paint(hsv(0.6, 0.08, 0.5)), Ade.STREETLIGHT, bulge=(0.8, 0))
+        stage.panel(
+            billboard(stage, frame.origin),
+            stroke(arm[:2], 0.16, 0.11),
+            Paint(hsv(0.6, 0.08, 0.5)),
+            Ade.STREETLIGHT,
+            bulge=(0.8, 0),
+        )
         stage.panel(frame, stroke(arm[1:], 0.11, 0.08), Paint(hsv(0.6, 0.08, 0.5)), Ade.STREETLIGHT)
-        stage.panel(frame, [rounded(1.3, height - 0.12, 2.1, height + 0.06, 0.08)], Paint(hsv(0.6, 0.05, 0.75)), Ade.STREETLIGHT)
+        stage.panel(
+            frame, [rounded(1.3, height - 0.12, 2.1, height + 0.06, 0.08)], Paint(hsv(0.6, 0.05, 0.75)), Ade.STREETLIGHT
+        )
     stage.cast(frame.at(np.array([(-0.06, 0), (0.06, 0), (0.06, height), (-0.06, height)])))
 
 
@@ -43,15 +51,19 @@ def traffic_light(stage: Stage, place: Place) -> None:
     box(stage, place, (-0.2, 2.5, -0.14), (0.2, 3.6, 0.14), Paint(hsv(0.35, 0.2, 0.16)), Ade.TRAFFIC_LIGHT)
     for i, hue in enumerate((0.38, 0.12, 0.0)):
         glow = 1.6 if i == lit else 0.18
-        lens = [ellipse(0.12, 0.12, sides=14) + (0, 2.68 + 0.36 * i)]
-        stage.panel(place.front(0, 0, -0.16), lens, Paint(hsv(hue, 0.8, 0.95), glow=glow), Ade.TRAFFIC_LIGHT, one_sided=True)
+        lens = [ellipse(0.12, 0.12, center=(0, 2.68 + 0.36 * i), sides=14)]
+        stage.panel(
+            place.front(0, 0, -0.16), lens, Paint(hsv(hue, 0.8, 0.95), glow=glow), Ade.TRAFFIC_LIGHT, one_sided=True
+        )
 
 
 def pole(stage: Stage, place: Place, height: float, width: float = 0.13) -> None:
     """Draw a bare pole."""
     color = hsv(stage.rng.choice((0.6, 0.08)), 0.15, stage.rng.uniform(0.3, 0.7))
     frame = billboard(stage, place.at())
-    stage.panel(frame, stroke(np.array([(0, 0), (0, height)]), width, width * 0.8), Paint(color), Ade.POLE, bulge=(0.85, 0))
+    stage.panel(
+        frame, stroke(np.array([(0, 0), (0, height)]), width, width * 0.8), Paint(color), Ade.POLE, bulge=(0.85, 0)
+    )
     stage.cast(frame.at(np.array([(-width / 2, 0), (width / 2, 0), (width / 2, height), (-width / 2, height)])))
 
 
@@ -60,11 +72,21 @@ def sign(stage: Stage, place: Place) -> None:
     rng = stage.rng
     pole(stage, place, 2.6, 0.07)
     shape = int(rng.integers(3))
-    outer = [ellipse(0.36, 0.36, sides=18), ellipse(0.42, 0.42, sides=3, start=0.25), rectangle(-0.34, -0.34, 0.34, 0.34)][shape]
+    outer = [
+        ellipse(0.36, 0.36, sides=18),
+        ellipse(0.42, 0.42, sides=3, start=0.25),
+        rectangle(-0.34, -0.34, 0.34, 0.34),
+    ][shape]
     color = hsv(rng.choice((0.0, 0.6, 0.12)), 0.85, 0.75)
     stage.panel(place.front(0, 2.5, -0.06), [outer], Paint(color), Ade.SIGNBOARD)
     stage.panel(place.front(0, 2.5, -0.08), [outer * 0.7], Paint(hsv(0, 0, 0.95)), Ade.SIGNBOARD, one_sided=True)
-    stage.panel(place.front(0, 2.5, -0.1), [rectangle(-0.16, -0.05, 0.16, 0.05)], Paint(hsv(0.6, 0.2, 0.15)), Ade.SIGNBOARD, one_sided=True)
+    stage.panel(
+        place.front(0, 2.5, -0.1),
+        [rectangle(-0.16, -0.05, 0.16, 0.05)],
+        Paint(hsv(0.6, 0.2, 0.15)),
+        Ade.SIGNBOARD,
+        one_sided=True,
+    )
 
 
 def signboard(stage: Stage, frame: Frame, width: float, height: float) -> None:
@@ -93,8 +115,20 @@ def awning(stage: Stage, place: Place, width: float, height: float) -> None:
     for i in range(count):
         a, b = i * step, (i + 1) * step
         paint = Paint(colors[i % 2])
-        face(stage, place.points([(a, height - 0.6, -1.1), (b, height - 0.6, -1.1), (b, height, -0.05), (a, height, -0.05)]), paint, Ade.AWNING)
-        face(stage, place.points([(a, height - 0.85, -1.1), (b, height - 0.85, -1.1), (b, height - 0.6, -1.1), (a, height - 0.6, -1.1)]), paint, Ade.AWNING)
+        face(
+            stage,
+            place.points([(a, height - 0.6, -1.1), (b, height - 0.6, -1.1), (b, height, -0.05), (a, height, -0.05)]),
+            paint,
+            Ade.AWNING,
+        )
+        face(
+            stage,
+            place.points(
+                [(a, height - 0.85, -1.1), (b, height - 0.85, -1.1), (b, height - 0.6, -1.1), (a, height - 0.6, -1.1)]
+            ),
+            paint,
+            Ade.AWNING,
+        )
     stage.cast(place.points([(0, height - 0.6, -1.1), (width, height - 0.6, -1.1), (width, height, 0), (0, height, 0)]))
 
 
@@ -104,7 +138,10 @@ def fence(stage: Stage, place: Place, length: float, height: float) -> None:
     kind = int(rng.integers(3))
     frame = place.front(0, 0, 0)
     if kind == 0:
-        pickets = [np.array([(x, 0.05), (x + 0.1, 0.05), (x + 0.1, height - 0.1), (x + 0.05, height), (x, height - 0.1)]) for x in np.arange(0, length, 0.2)]
+        pickets = [
+            np.array([(x, 0.05), (x + 0.1, 0.05), (x + 0.1, height - 0.1), (x + 0.05, height), (x, height - 0.1)])
+            for x in np.arange(0, length, 0.2)
+        ]
         rails = [rectangle(0, y * height, length, y * height + 0.09) for y in (0.25, 0.7)]
         look = random_paint(rng, "wood", hsv(0.09, rng.choice((0.02, 0.4)), rng.uniform(0.55, 0.97)))
         stage.panel(frame, [*pickets, *rails], look, Ade.FENCE)
@@ -138,7 +175,13 @@ def bin_(stage: Stage, place: Place, height: float = 0.9) -> None:
     """Draw a litter bin."""
     color = hsv(stage.rng.choice((0.35, 0.6, 0.0, 0.08)), stage.rng.uniform(0.1, 0.6), stage.rng.uniform(0.2, 0.6))
     r = height * 0.28
-    lathe(stage, place.at(), [(r * 0.85, 0), (r, height * 0.86), (r * 1.1, height * 0.88), (r * 1.05, height)], Paint(color), Ade.ASHCAN)
+    lathe(
+        stage,
+        place.at(),
+        [(r * 0.85, 0), (r, height * 0.86), (r * 1.1, height * 0.88), (r * 1.05, height)],
+        Paint(color),
+        Ade.ASHCAN,
+    )
 
 
 def flag(stage: Stage, place: Place, height: float) -> None:
@@ -173,7 +216,26 @@ def toy_ball(stage: Stage, place: Place) -> None:
     color = hsv(rng.random(), rng.uniform(0.6, 0.9), rng.uniform(0.7, 0.95))
     ball(stage, center, r, Paint(color), Ade.BALL)
     band = ellipse(r * 0.98, r * 0.3, sides=14)
-    stage.panel(billboard(stage, center, towards=0.01), [band], Paint(hsv(rng.random(), 0.3, 0.95)), Ade.BALL, bulge=(0.9, 0.2))
+    stage.panel(
+        billboard(stage, center, towards=0.01), [band], Paint(hsv(rng.random(), 0.3, 0.95)), Ade.BALL, bulge=(0.9, 0.2)
+    )
+
+
+def hoarding(stage: Stage, place: Place, length: float) -> None:
+    """Draw the boards around a building site along local x, with bills on them; ADE20K has no name for it."""
+    rng = stage.rng
+    wood = random_paint(
+        rng, "boards", hsv(rng.choice((0.09, 0.58, 0.35)), rng.uniform(0.1, 0.5), rng.uniform(0.45, 0.8))
+    )
+    box(stage, place, (0, 0, 0), (length, 2.3, 0.1), wood, Ade.OTHER)
+    for x in np.arange(0.6, length - 1, 1.4).tolist():
+        if rng.random() < 0.6:
+            bill = hsv(rng.random(), rng.uniform(0.1, 0.8), rng.uniform(0.4, 0.95))
+            frame = place.front(x, float(rng.uniform(0.8, 1.1)), -0.02)
+            stage.panel(frame, [rectangle(0, 0, 0.7, 1.0)], Paint(bill), Ade.OTHER, one_sided=True)
+            marks = [rectangle(0.08, y, 0.08 + float(rng.uniform(0.2, 0.5)), y + 0.08) for y in (0.15, 0.35, 0.75)]
+            ink = Paint(hsv(rng.random(), 0.3, 0.15 if bill.mean() > 0.3 else 0.95))
+            stage.panel(frame.moved(ahead=0.01), marks, ink, Ade.OTHER, one_sided=True)
 
 
 def umbrella(stage: Stage, place: Place) -> None:
@@ -194,9 +256,21 @@ def clutter(stage: Stage, place: Place, size: float) -> None:
     """Draw a covered heap or a switch cabinet: things that ADE20K leaves unnamed."""
     rng = stage.rng
     if rng.random() < 0.5:
-        sheet = random_paint(rng, "leather", hsv(rng.choice((0.58, 0.33, 0.1, 0.6)), rng.uniform(0.1, 0.6), rng.uniform(0.25, 0.6)))
+        sheet = random_paint(
+            rng, "leather", hsv(rng.choice((0.58, 0.33, 0.1, 0.6)), rng.uniform(0.1, 0.6), rng.uniform(0.25, 0.6))
+        )
         rock(stage, place.at(), (size * 1.3, size * 0.7, size), sheet, Ade.OTHER)
     else:
-        metal = random_paint(rng, "metal", hsv(rng.choice((0.3, 0.6, 0.1)), rng.uniform(0.05, 0.3), rng.uniform(0.4, 0.7)))
+        metal = random_paint(
+            rng, "metal", hsv(rng.choice((0.3, 0.6, 0.1)), rng.uniform(0.05, 0.3), rng.uniform(0.4, 0.7))
+        )
         box(stage, place, (-size * 0.5, 0, -size * 0.2), (size * 0.5, size * 1.1, size * 0.25), metal, Ade.OTHER)
-        box(stage, place, (-size * 0.55, size * 1.1, -size * 0.25), (size * 0.55, size * 1.18, size * 0.3), metal, Ade.OTHER, cast=False)
+        box(
+            stage,
+            place,
+            (-size * 0.55, size * 1.1, -size * 0.25),
+            (size * 0.55, size * 1.18, size * 0.3),
+            metal,
+            Ade.OTHER,
+            cast=False,
+        )

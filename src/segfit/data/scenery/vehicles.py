@@ -23,8 +23,29 @@ def lacquer(rng: np.random.Generator) -> Color:
     return hsv(rng.choice((0.0, 0.02, 0.6, 0.57, 0.1, 0.35)), rng.uniform(0.5, 0.9), rng.uniform(0.4, 0.85))
 
 
-HATCHBACK = ((-1.95, 0.3), (1.95, 0.28), (2.02, 0.62), (1.9, 0.82), (1.0, 0.95), (0.35, 1.42), (-1.3, 1.45), (-1.85, 1.0), (-2.0, 0.6))
-SALOON = ((-2.25, 0.32), (2.2, 0.28), (2.28, 0.6), (2.1, 0.8), (1.05, 0.93), (0.4, 1.38), (-0.95, 1.4), (-1.55, 1.0), (-2.2, 0.95), (-2.3, 0.6))
+HATCHBACK = (
+    (-1.95, 0.3),
+    (1.95, 0.28),
+    (2.02, 0.62),
+    (1.9, 0.82),
+    (1.0, 0.95),
+    (0.35, 1.42),
+    (-1.3, 1.45),
+    (-1.85, 1.0),
+    (-2.0, 0.6),
+)
+SALOON = (
+    (-2.25, 0.32),
+    (2.2, 0.28),
+    (2.28, 0.6),
+    (2.1, 0.8),
+    (1.05, 0.93),
+    (0.4, 1.38),
+    (-0.95, 1.4),
+    (-1.55, 1.0),
+    (-2.2, 0.95),
+    (-2.3, 0.6),
+)
 OFFROAD = ((-2.2, 0.4), (2.2, 0.4), (2.25, 0.8), (2.1, 1.05), (1.15, 1.12), (0.75, 1.72), (-2.0, 1.75), (-2.2, 1.1))
 """Side views, the front at positive x, counter-clockwise (metres)."""
 
@@ -45,7 +66,9 @@ def car(stage: Stage, place: Place) -> None:
 
 def van(stage: Stage, place: Place) -> None:
     """Draw a delivery van, placed as a car."""
-    profile = np.array(((-2.6, 0.4), (2.6, 0.38), (2.65, 0.8), (2.5, 1.1), (1.95, 1.25), (1.4, 2.15), (1.2, 2.25), (-2.6, 2.25)))
+    profile = np.array(
+        ((-2.6, 0.4), (2.6, 0.38), (2.65, 0.8), (2.5, 1.1), (1.95, 1.25), (1.4, 2.15), (1.2, 2.25), (-2.6, 2.25))
+    )
     panes = [np.array([(0.75, 1.25), (1.8, 1.25), (1.35, 1.95), (0.75, 1.95)])]
     color = hsv(stage.rng.random(), stage.rng.choice((0.0, 0.0, 0.6)), stage.rng.uniform(0.6, 0.95))
     _vehicle(stage, place, profile, 1.95, panes, (-1.7, 1.7), 0.36, Ade.VAN, color)
@@ -84,7 +107,7 @@ def _vehicle(
         stage.panel(frame, [p * (mirror, 1) for p in panes], Paint(GLASS), label, one_sided=True, bulge=(0.0, 0.5))
         parts = [(1.0, Paint(TYRE)), (0.55, Paint(hsv(0, 0, 0.7)))] if near else [(1.0, Paint(TYRE))]
         for size, paint in parts:
-            wheels = [(ellipse(wheel * size, wheel * size, sides=14) + (x, wheel)) * (mirror, 1) for x in axles]
+            wheels = [ellipse(wheel * size, wheel * size, center=(mirror * x, wheel), sides=14) for x in axles]
             stage.panel(frame, wheels, paint, label, one_sided=True)
     _windscreens(stage, place, profile, width, label)
     if near:
@@ -114,7 +137,10 @@ def _windscreens(stage: Stage, place: Place, profile: Points, width: float, labe
 def _lamps(stage: Stage, place: Place, profile: Points, width: float, label: Ade) -> None:
     """Draw head lamps, rear lamps and number plates."""
     half = width / 2 - 0.1
-    for end, color in ((profile[:, 0].max() + 0.02, hsv(0.13, 0.1, 1.1)), (profile[:, 0].min() - 0.02, hsv(0.0, 0.85, 0.8))):
+    for end, color in (
+        (profile[:, 0].max() + 0.02, hsv(0.13, 0.1, 1.1)),
+        (profile[:, 0].min() - 0.02, hsv(0.0, 0.85, 0.8)),
+    ):
         x = float(end)
         for z in (-half * 0.72, half * 0.72):
             _end_pane(stage, place, (x, 0.6), (x, 0.74), (z - 0.15, z + 0.15), Paint(color), label)
@@ -153,7 +179,9 @@ def boat(stage: Stage, place: Place, length: float) -> None:
     frame = place.front(0, 0, -beam / 2)
     extrude(stage, frame, outline, beam, Paint(hull), Ade.BOAT, cast=False)
     rim = place.front(0, 0, -beam / 2 - 0.02)
-    stage.panel(rim, stroke(np.array(((-0.5, 0.145), (0.515, 0.185))) * length, 0.03 * length), Paint(hsv(0, 0, 0.95)), Ade.BOAT)
+    stage.panel(
+        rim, stroke(np.array(((-0.5, 0.145), (0.515, 0.185))) * length, 0.03 * length), Paint(hsv(0, 0, 0.95)), Ade.BOAT
+    )
     if rng.random() < 0.7:
         low, high = (-0.3 * length, 0.14 * length, -beam * 0.32), (0.1 * length, 0.34 * length, beam * 0.32)
         box(stage, place, low, high, Paint(hsv(0, 0.03, 0.92)), Ade.BOAT, cast=False)
@@ -169,6 +197,9 @@ def sailboat(stage: Stage, place: Place, length: float) -> None:
     mast = stroke(np.array(((0, 0.1), (0, 1.35))) * length, 0.03 * length)
     stage.panel(frame, mast, Paint(hsv(0.08, 0.3, 0.6)), Ade.BOAT)
     flip = float(rng.choice((-1, 1)))
-    sails = [np.array(((0.03, 0.22), (0.5, 0.25), (0.22, 0.75), (0.03, 1.3))), np.array(((-0.03, 0.2), (-0.03, 1.1), (-0.42, 0.22)))]
+    sails = [
+        np.array(((0.03, 0.22), (0.5, 0.25), (0.22, 0.75), (0.03, 1.3))),
+        np.array(((-0.03, 0.2), (-0.03, 1.1), (-0.42, 0.22))),
+    ]
     cloth = hsv(rng.choice((0.1, 0.0, 0.6)), rng.choice((0.04, 0.04, 0.6)), 0.97)
     stage.panel(frame, [s * length * (flip, 1) for s in sails], Paint(cloth), Ade.BOAT, bulge=(0.5, 0.2))

@@ -78,7 +78,9 @@ def _overcast(rng: np.random.Generator, sun: Vec, haze: float) -> Weather:
     hue = rng.uniform(0.55, 0.62)
     zenith, horizon = hsv(hue, 0.1, rng.uniform(0.66, 0.8)), hsv(hue, 0.05, rng.uniform(0.84, 0.94))
     light = Daylight(sun, _warm(0.25, 0.0), hsv(hue, 0.06, 0.95), hsv(0.1, 0.15, 0.45))
-    return Weather(light, zenith, horizon, _warm(0.1, 0.0), rng.uniform(0.8, 0.95), hsv(hue, 0.04, 0.9), haze * 1.7, sun)
+    return Weather(
+        light, zenith, horizon, _warm(0.1, 0.0), rng.uniform(0.8, 0.95), hsv(hue, 0.04, 0.9), haze * 1.7, sun
+    )
 
 
 def _evening(rng: np.random.Generator, sun: Vec, haze: float) -> Weather:
@@ -153,7 +155,8 @@ def _with_clouds(rng: np.random.Generator, color: Array, rays: Array, weather: W
     cover = cover * cover * (3 - 2 * cover) * np.clip(rays[..., 1] * 9, 0, 1)
     bright = np.clip(0.78 + 0.2 * (values - beside), 0.5, 1.05) - 0.16 * cover * np.clip(values - threshold - 0.9, 0, 1)
     clouds = weather.cloud_color * bright[..., None] + weather.zenith * 0.12
-    return (color + (clouds - color) * (0.92 * cover)[..., None]).astype(np.float32)
+    covered: Array = color + (clouds - color) * (0.92 * cover)[..., None]
+    return covered
 
 
 def _sample_clouds(x: Array, y: Array) -> Array:

@@ -19,8 +19,8 @@ from torchmetrics.functional.classification import (
 )
 
 from segfit.errors import DataError
-from segfit.evaluate.confusion import confusion_matrix
-from segfit.evaluate.metrics import (
+from segfit.evaluation.confusion import confusion_matrix
+from segfit.evaluation.metrics import (
     ClassCounts,
     Scores,
     class_counts,

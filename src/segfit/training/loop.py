@@ -19,12 +19,12 @@ from segfit.errors import RunError
 from segfit.folder import RunFolder
 from segfit.losses import Loss
 from segfit.models import Segmenter
-from segfit.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
-from segfit.train.device import PeakMemory, autocast
-from segfit.train.events import EventLog
-from segfit.train.optim import build_optimizer, learning_rate, set_learning_rate
-from segfit.train.parallel import Ranks, distribute
-from segfit.train.stop import StopSignal
+from segfit.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from segfit.training.device import PeakMemory, autocast
+from segfit.training.events import EventLog
+from segfit.training.optim import build_optimizer, learning_rate, set_learning_rate
+from segfit.training.parallel import Ranks, distribute
+from segfit.training.stop import StopSignal
 
 __all__ = ["Progress", "Validate", "fit", "total_steps"]
 

@@ -9,14 +9,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from segfit import __version__
-from segfit import units
-from segfit.compare.examples import Example, examples_or_note
-from segfit.compare.facts import SCORES
-from segfit.compare.figures import FIGURE_CLASSES, Drawing, drawings
-from segfit.compare.headline import Headline, headline, overfitting, protocol_notes
-from segfit.compare.style import FONTS, RUNS, theme
-from segfit.compare.table import Comparison, Group, compare
+from segfit import __version__, units
+from segfit.comparison.examples import Example, examples_or_note
+from segfit.comparison.facts import SCORES
+from segfit.comparison.figures import FIGURE_CLASSES, Drawing, drawings
+from segfit.comparison.headline import Headline, headline, overfitting, protocol_notes
+from segfit.comparison.style import FONTS, RUNS, theme
+from segfit.comparison.table import Comparison, Group, compare
 from segfit.errors import RunError
 from segfit.folder import replacing
 
@@ -107,7 +106,7 @@ def write_tables(paths: Sequence[str | Path], folder: str | Path) -> Path:
 
 def _page(comparison: Comparison) -> str:
     environment = Environment(
-        loader=PackageLoader("segfit.compare"),
+        loader=PackageLoader("segfit.comparison"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import Fake, curve, edit_json, write_run
 
-from segfit.compare.facts import Curves, learning_curves, overfit_epoch, read_run
+from segfit.comparison.facts import Curves, learning_curves, overfit_epoch, read_run
 from segfit.errors import RunError
 
 

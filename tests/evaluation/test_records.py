@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segfit.errors import RunError
-from segfit.evaluate.metrics import class_counts, per_image_dice
-from segfit.evaluate.records import ImageRecord, SparseConfusion, read_records, write_records
+from segfit.evaluation.metrics import class_counts, per_image_dice
+from segfit.evaluation.records import ImageRecord, SparseConfusion, read_records, write_records
 
 
 @st.composite

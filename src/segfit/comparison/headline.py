@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from segfit import units
-from segfit.compare.facts import SCORES, overfit_epoch
-from segfit.compare.table import Group, Row
+from segfit.comparison.facts import SCORES, overfit_epoch
+from segfit.comparison.table import Group, Row
 
 __all__ = ["Headline", "headline", "overfitting", "protocol_notes"]
 

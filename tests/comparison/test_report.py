@@ -10,10 +10,10 @@ import pytest
 from PIL import Image as Pillow
 from run_folders import STUDY, Fake, draw, predict, write_dataset, write_run, write_study
 
-from segfit.compare.examples import UNSCORED, WRONG, read_examples
-from segfit.compare.headline import headline, overfitting, protocol_notes
-from segfit.compare.report import write_report, write_tables
-from segfit.compare.table import Group, compare
+from segfit.comparison.examples import UNSCORED, WRONG, read_examples
+from segfit.comparison.headline import headline, overfitting, protocol_notes
+from segfit.comparison.report import write_report, write_tables
+from segfit.comparison.table import Group, compare
 from segfit.errors import DataError, RunError
 from segfit.labels import IGNORE
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from segfit.errors import RunError
 from segfit.models import MODELS
-from segfit.train.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from segfit.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 
 
 def parts(name="adam", seed=0):
@@ -70,7 +70,7 @@ def test_missing_truncated_and_foreign_files_are_explained(tmp_path):
         load_weights(path, model)
     from safetensors.torch import save_file
 
-    save_file(dict(model.state_dict()), path)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
     with pytest.raises(RunError, match="not a segfit checkpoint"):
         load_weights(path, model)
 

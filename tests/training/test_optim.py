@@ -6,7 +6,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, PolynomialLR
 
 from segfit.config import OptimConfig
 from segfit.models import MODELS
-from segfit.train.optim import build_optimizer, learning_rate, set_learning_rate
+from segfit.training.optim import build_optimizer, learning_rate, set_learning_rate
 
 
 @pytest.mark.parametrize(

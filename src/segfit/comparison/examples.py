@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from segfit import units
-from segfit.compare.facts import RunFacts
-from segfit.compare.table import Group
+from segfit.comparison.facts import RunFacts
+from segfit.comparison.table import Group
 from segfit.data import SOURCES, Image, Record, Source
 from segfit.data.decode import read_image, read_index_mask
 from segfit.errors import DataError, UserError

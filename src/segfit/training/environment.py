@@ -17,8 +17,8 @@ import torchvision
 
 from segfit import __version__
 from segfit.data import Record
-from segfit.train.device import device_name, hardware
-from segfit.train.parallel import Ranks
+from segfit.training.device import device_name, hardware
+from segfit.training.parallel import Ranks
 
 __all__ = ["describe", "fingerprint"]
 

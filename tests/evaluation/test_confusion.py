@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from segfit.evaluate.confusion import confusion_matrix
+from segfit.evaluation.confusion import confusion_matrix
 from segfit.labels import IGNORE
 
 

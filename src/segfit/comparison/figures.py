@@ -15,9 +15,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from segfit import units
-from segfit.compare.facts import SCORES, RunFacts, overfit_epoch
-from segfit.compare.placement import label_points, shorten, spread, text_width
-from segfit.compare.style import (
+from segfit.comparison.facts import SCORES, RunFacts, overfit_epoch
+from segfit.comparison.placement import label_points, shorten, spread, text_width
+from segfit.comparison.style import (
     FAINT,
     FONTS,
     INK,
@@ -31,7 +31,7 @@ from segfit.compare.style import (
     run_dash,
     run_marker,
 )
-from segfit.compare.table import BASELINE, Group
+from segfit.comparison.table import BASELINE, Group
 
 __all__ = ["FIGURES", "FIGURE_CLASSES", "Drawing", "Plot", "drawings"]
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from segfit.errors import RunError
-from segfit.evaluate.metrics import ClassCounts, per_image_dice
+from segfit.evaluation.metrics import ClassCounts, per_image_dice
 from segfit.folder import replacing
 
 __all__ = ["ImageRecord", "Records", "SparseConfusion", "read_records", "write_records"]

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 from run_folders import STUDY, Fake, edit_json, write_run
 
-from segfit.compare.figures import FIGURE_CLASSES, FIGURES, Drawing, drawings
-from segfit.compare.placement import label_points, shorten, spread
-from segfit.compare.style import RUNS, STYLE, new_figure, run_color, run_dash, run_marker, theme
-from segfit.compare.table import Group, compare
+from segfit.comparison.figures import FIGURE_CLASSES, FIGURES, Drawing, drawings
+from segfit.comparison.placement import label_points, shorten, spread
+from segfit.comparison.style import RUNS, STYLE, new_figure, run_color, run_dash, run_marker, theme
+from segfit.comparison.table import Group, compare
 
 SVG = "{http://www.w3.org/2000/svg}"
 

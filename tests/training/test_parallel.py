@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from segfit.train.parallel import HostSyncBatchNorm
+from segfit.training.parallel import HostSyncBatchNorm
 
 TWO_RANKS = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "segfit")
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from run_folders import STUDY, Fake, edit_json, write_run
 
 from segfit import units
-from segfit.compare.table import BASELINE, Comparison, compare
+from segfit.comparison.table import BASELINE, Comparison, compare
 from segfit.errors import RunError
 
 

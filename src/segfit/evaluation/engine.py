@@ -14,13 +14,13 @@ from torch import Tensor
 
 from segfit.data import Sample
 from segfit.data.loader import EvalLoader
-from segfit.evaluate.confusion import confusion_matrix
-from segfit.evaluate.records import ImageRecord, SparseConfusion
+from segfit.evaluation.confusion import confusion_matrix
+from segfit.evaluation.records import ImageRecord, SparseConfusion
 from segfit.labels import LabelSpace
 from segfit.losses import Loss
 from segfit.models import Output, Segmenter
-from segfit.train.device import autocast
-from segfit.train.parallel import Ranks
+from segfit.training.device import autocast
+from segfit.training.parallel import Ranks
 
 __all__ = ["Evaluation", "evaluate_model", "label_map", "predict_group", "write_label_map"]
 

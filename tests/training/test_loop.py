@@ -10,8 +10,8 @@ import torch
 import segfit
 from segfit.config import build_recipe
 from segfit.errors import Interrupted, RunError
-from segfit.train import loop
-from segfit.train.checkpoint import load_weights
+from segfit.training import loop
+from segfit.training.checkpoint import load_weights
 
 
 def events(run, kind):
