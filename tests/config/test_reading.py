@@ -64,6 +64,23 @@ def test_another_component_drops_the_options_of_the_one_it_replaces():
     assert recipe.model.options == {}
 
 
+def test_options_given_with_another_component_are_its_own_in_any_order():
+    for overrides in (["model.name=unet", "model.width=8"], ["model.width=8", "model.name=unet"]):
+        assert load_recipe("paper/attention-unet-10", overrides).model.options == {"width": 8}
+
+
+def test_sections_that_are_no_components_keep_their_values_under_another_name():
+    recipe = load_recipe("paper/unet-10", ["optim.name=sgd"])
+    assert (recipe.optim.name, recipe.optim.schedule) == ("sgd", "constant")
+
+
+def test_another_dataset_keeps_the_fields_that_all_datasets_have():
+    recipe = build_recipe(
+        {"data": {"name": "folder", "root": "/d", "train": "t", "suffix": "_m"}}, ["data.name=ade20k"]
+    )
+    assert (str(recipe.data.root), recipe.data.train, recipe.data.options) == ("/d", "t", {})
+
+
 def test_steps_replace_epochs_only_when_both_are_said():
     recipe = load_recipe("paper/unet-10", ["train.epochs=null", "train.steps=7"])
     assert (recipe.train.epochs, recipe.train.steps) == (None, 7)

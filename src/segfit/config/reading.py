@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from segfit.config.sections import Recipe
+from segfit.config.sections import Component, Recipe
 from segfit.errors import RecipeError, did_you_mean
 
 __all__ = ["build_recipe", "load_recipe", "load_study", "merge", "shipped", "to_yaml"]
@@ -45,11 +45,12 @@ def load_recipe(spec: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def build_recipe(tree: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "recipe") -> Recipe:
     """Build a recipe from nested dictionaries; see `load_recipe`."""
-    merged = merge({}, tree)
+    # Together first: model.width=8 model.name=unet must mean the same in either order.
+    changes: dict[str, Any] = {}
     for override in overrides:
-        merged = merge(merged, _parse_override(override))
+        changes = merge(changes, _parse_override(override))
     try:
-        return Recipe.model_validate(merged)
+        return Recipe.model_validate(merge(merge({}, tree), changes, Recipe))
     except ValidationError as error:
         raise RecipeError(f"{where}: {_explain(error)}") from None
 
@@ -75,7 +76,7 @@ def load_study(spec: str | Path, overrides: Sequence[str] = ()) -> list[Recipe]:
             raise RecipeError(f"{where}: write the recipe's name or 'recipe: NAME' with overrides")
         tree = _tree(entry["recipe"], beside=path.parent)
         own = {key: value for key, value in entry.items() if key != "recipe"}
-        recipes.append(build_recipe(merge(tree, own), overrides, where=where))
+        recipes.append(build_recipe(merge(tree, own, Recipe), overrides, where=where))
     names = [recipe.name for recipe in recipes]
     for name in names:
         if names.count(name) > 1:
@@ -83,23 +84,37 @@ def load_study(spec: str | Path, overrides: Sequence[str] = ()) -> list[Recipe]:
     return recipes
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any], kind: type[BaseModel] | None = None) -> dict[str, Any]:
     """Return `base` with `over` laid on top, section by section; dotted keys in `over` reach into sections.
 
-    Naming another component (``model.name``) drops the options of the one it replaces.
+    Args:
+        base: nested dictionaries.
+        over: nested dictionaries, changed keys only.
+        kind: what the dictionaries describe. Where it has a `Component` and `over` names another one, the options of
+            the one that is replaced are dropped: they would mean nothing to the other.
     """
     result = dict(base)
     for dotted, given in over.items():
         key, _, rest = str(dotted).partition(".")
         value = {rest: given} if rest else given
         if isinstance(value, Mapping) and isinstance(result.get(key, {}), Mapping):
-            section = result.get(key, {})
-            if "name" in value and value["name"] != section.get("name", value["name"]):
-                section = {}
-            result[key] = merge(section, value)
+            section, part = result.get(key, {}), _part(kind, key)
+            if (
+                part is not None
+                and issubclass(part, Component)
+                and value.get("name", section.get("name")) != section.get("name")
+            ):
+                section = {name: kept for name, kept in section.items() if name in part.model_fields}
+            result[key] = merge(section, value, part)
         else:
             result[key] = value
     return result
+
+
+def _part(kind: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
+    """Return the model that `kind` has at `key`; None where it has none."""
+    annotation = kind.model_fields[key].annotation if kind is not None and key in kind.model_fields else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _tree(spec: str | Path, *, beside: Path | None = None, seen: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -113,7 +128,7 @@ def _tree(spec: str | Path, *, beside: Path | None = None, seen: tuple[str, ...]
         return tree
     if str(path) in seen:
         raise RecipeError(f"{spec}: the recipes extend one another in a circle")
-    return merge(_tree(str(parent), beside=path.parent, seen=(*seen, str(path))), tree)
+    return merge(_tree(str(parent), beside=path.parent, seen=(*seen, str(path))), tree, Recipe)
 
 
 def _read(spec: str | Path, kind: Literal["recipe", "study"], beside: Path | None = None) -> tuple[Path, Any]:
@@ -185,13 +200,10 @@ def _explain(error: ValidationError) -> str:
 
 def _fields(location: Iterable[str]) -> list[str]:
     """Return the keys of the section at `location`."""
-    section: type[BaseModel] = Recipe
+    section: type[BaseModel] | None = Recipe
     for part in location:
-        annotation = section.model_fields[part].annotation if part in section.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        section = annotation
-    return list(section.model_fields)
+        section = _part(section, part)
+    return [] if section is None else list(section.model_fields)
 
 
 def to_yaml(recipe: Recipe) -> str:

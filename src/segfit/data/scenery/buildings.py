@@ -64,7 +64,7 @@ def _wall(rng: np.random.Generator, name: str, color: Color) -> Array:
 def _pane(
     rng: np.random.Generator, tile: Array, where: tuple[int, int, int, int], colors: tuple[Color, Color, Color]
 ) -> None:
-    """Draw one window on a tile: surround, frame, glass that mirrors the sky above, mullions, a curtain or a lit room."""
+    """Draw one window on a tile: surround, frame, glass that mirrors the sky, bars, a curtain or a lit room."""
     x, y, wide, tall = where
     glass, frame, trim = colors
     tile[y - 2 : y + tall + 3, x - 2 : x + wide + 2] = trim

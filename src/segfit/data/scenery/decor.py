@@ -14,8 +14,9 @@ from segfit.data.scenery.stage import Paint, Stage
 from segfit.data.scenery.texture import Array, Texture, hsv, noise
 
 __all__ = [
-    "books", "bottle", "carton", "ceiling_light", "clock", "computer", "curtain", "cushion", "door", "floor_lamp", "folding_screen",
-    "mirror", "painting", "pendant", "rug", "table_lamp", "television", "towel", "vase", "view", "window",
+    "books", "bottle", "carton", "ceiling_light", "clock", "computer", "curtain", "cushion", "door", "floor_lamp",
+    "folding_screen", "mirror", "painting", "pendant", "rug", "table_lamp", "television", "towel", "vase", "view",
+    "window",
 ]  # fmt: skip
 
 WHITE = hsv(0.1, 0.02, 0.95)

@@ -24,29 +24,27 @@ def on_top(stage: Stage, place: Place, spread: float) -> None:
 
 
 def dress(room: Room, *, shelves: float, pictures: int, greens: int, lamps: int) -> None:
-    """Fill what is left of the walls and the corners."""
+    """Fill what is left of the walls and the corners.
+
+    Args:
+        room: the room.
+        shelves: probability of a shelf.
+        pictures: most pictures on a wall.
+        greens: most plants.
+        lamps: most standing lamps.
+    """
     stage, rng = room.stage, room.stage.rng
-    if rng.random() < shelves:
-        wide = float(rng.uniform(0.8, 1.5))
-        place = room.against(wide, 0.34, tall=True)
-        if place:
-            furniture.shelf(stage, place, wide, float(rng.uniform(1.4, 2.1)))
-    for _ in range(int(rng.integers(0, greens + 1))):
-        place = room.against(0.6, 0.6)
-        if place:
-            plants.pot_plant(stage, place, float(rng.uniform(0.8, 1.7)))
-    for _ in range(int(rng.integers(0, lamps + 1))):
-        place = room.against(0.5, 0.5, tall=True)
-        if place:
-            decor.floor_lamp(stage, place)
-    if rng.random() < 0.5:
-        place = room.against(0.8, 0.7)
-        if place:
-            street.clutter(stage, place, float(rng.uniform(0.55, 0.85)))
-    if rng.random() < 0.45:
-        place = room.against(1.6, 0.4, tall=True)
-        if place:
-            decor.folding_screen(stage, place)
+    wide = float(rng.uniform(0.8, 1.5))
+    for place in room.places(int(rng.random() < shelves), wide, 0.34, tall=True):
+        furniture.shelf(stage, place, wide, float(rng.uniform(1.4, 2.1)))
+    for place in room.places(int(rng.integers(0, greens + 1)), 0.6, 0.6):
+        plants.pot_plant(stage, place, float(rng.uniform(0.8, 1.7)))
+    for place in room.places(int(rng.integers(0, lamps + 1)), 0.5, 0.5, tall=True):
+        decor.floor_lamp(stage, place)
+    for place in room.places(int(rng.integers(0, 3)), 0.9, 0.8):
+        street.clutter(stage, place, float(rng.uniform(0.6, 0.95)))
+    for place in room.places(int(rng.random() < 0.45), 1.6, 0.4, tall=True):
+        decor.folding_screen(stage, place)
     if rng.random() < 0.5:
         frame = room.hang(1.05, 0.0, levels=WHOLE)
         if frame:

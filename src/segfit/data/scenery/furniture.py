@@ -275,8 +275,8 @@ def cabinet(
     _fronts(stage, place, area, -deep / 2 - 0.004, columns, rows or 1, look, label)
 
 
-def chest(stage: Stage, place: Place, width: float = 0.9) -> None:
-    """Draw a chest of drawers."""
+def chest(stage: Stage, place: Place, width: float = 0.9) -> float:
+    """Draw a chest of drawers and return its height (m)."""
     rng = stage.rng
     look = random_paint(rng, "wood", wood_color(rng))
     tall = float(rng.uniform(0.7, 1.05))
@@ -291,6 +291,7 @@ def chest(stage: Stage, place: Place, width: float = 0.9) -> None:
         look,
         Ade.CHEST,
     )
+    return tall
 
 
 def wardrobe(stage: Stage, place: Place, width: float) -> None:

@@ -97,10 +97,8 @@ def bedroom(rng: np.random.Generator, width: int, height: int) -> Shot:
         if place:
             furniture.wardrobe(stage, place, size)
     if rng.random() < 0.6:
-        place = room.against(0.95, 0.5)
-        if place:
-            furniture.chest(stage, place)
-            on_top(stage, place.moved(0, 1.05), 0.3)
+        for place in room.places(1, 0.95, 0.5):
+            on_top(stage, place.moved(0, furniture.chest(stage, place)), 0.3)
     if rng.random() < 0.35:
         furniture.chair(stage, floor_center(room).moved(float(rng.uniform(-1.2, 1.2)), 0, 0, float(rng.uniform(0, 6))))
     dress(room, shelves=0.25, pictures=2, greens=1, lamps=1)
@@ -129,20 +127,18 @@ def office(rng: np.random.Generator, width: int, height: int) -> Shot:
             furniture.chair(
                 stage, place.moved(float(rng.uniform(-0.2, 0.2)), 0, -0.6, np.pi + float(rng.uniform(-0.5, 0.5)))
             )
-    for _ in range(int(rng.integers(0, 3))):
-        place = room.against(0.95, 0.5)
-        if place:
-            furniture.cabinet(stage, place, (0.9, float(rng.uniform(0.8, 1.9)), 0.45), rows=int(rng.integers(1, 5)))
+    for place in room.places(int(rng.integers(0, 3)), 0.95, 0.5, tall=True):
+        furniture.cabinet(stage, place, (0.9, float(rng.uniform(0.8, 1.9)), 0.45), rows=int(rng.integers(1, 5)))
     for _ in range(int(rng.integers(0, 3))):
         decor.carton(
             stage,
-            floor_center(room).moved(float(rng.uniform(-1.6, 1.6)), 0, float(rng.uniform(-0.5, 1)), float(rng.uniform(0, 1))),
+            floor_center(room).moved(
+                float(rng.uniform(-1.6, 1.6)), 0, float(rng.uniform(-0.5, 1)), float(rng.uniform(0, 1))
+            ),
             0.4,
         )
-    if rng.random() < 0.5:
-        place = room.against(0.4, 0.4)
-        if place:
-            street.bin_(stage, place, 0.4)
+    for place in room.places(int(rng.random() < 0.5), 0.4, 0.4):
+        street.bin_(stage, place, 0.4)
     if rng.random() < 0.45:
         people.person(stage, floor_center(room).moved(float(rng.uniform(-1.2, 1.2)), 0, 0.5))
     dress(room, shelves=0.8, pictures=2, greens=2, lamps=1)
@@ -168,25 +164,27 @@ def hall(rng: np.random.Generator, width: int, height: int) -> Shot:
             decor.door(stage, frame.moved(0.12))
     for z in np.arange(2.5, room.high[2], 2.4).tolist():
         decor.ceiling_light(stage, ((room.low[0] + room.high[0]) / 2, room.high[1] - 0.01, z))
+    _signs(room)
+    for place in room.places(int(rng.integers(0, 3)), 1.8, 0.6):
+        street.bench(stage, place)
+        if rng.random() < 0.4:
+            people.person(stage, place.moved(0.2, 0, -0.1), seated=True)
+    for _ in range(int(rng.integers(1, 5))):
+        x = float(rng.uniform(room.low[0] + 0.5, room.high[0] - 0.5))
+        people.person(stage, Place(x, 0, float(rng.uniform(2.5, room.high[2] - 0.5))))
+    for place in room.places(int(rng.random() < 0.5), 0.5, 0.5):
+        street.bin_(stage, place, 0.7)
+    dress(room, shelves=0.1, pictures=2, greens=2, lamps=0)
+    return stage, room.film
+
+
+def _signs(room: Room) -> None:
+    """Hang signboards on the walls."""
+    stage, rng = room.stage, room.stage.rng
     for _ in range(int(rng.integers(1, 4))):
         frame = room.hang(0.9, float(rng.uniform(1.6, 2.1)))
         if frame:
             street.signboard(stage, frame.moved(0, 0, 0.02), 0.8, float(rng.uniform(0.25, 0.45)))
-    for _ in range(int(rng.integers(0, 3))):
-        place = room.against(1.8, 0.6)
-        if place:
-            street.bench(stage, place)
-            if rng.random() < 0.4:
-                people.person(stage, place.moved(0.2, 0, -0.1), seated=True)
-    for _ in range(int(rng.integers(1, 5))):
-        x = float(rng.uniform(room.low[0] + 0.5, room.high[0] - 0.5))
-        people.person(stage, Place(x, 0, float(rng.uniform(2.5, room.high[2] - 0.5))))
-    if rng.random() < 0.5:
-        place = room.against(0.5, 0.5)
-        if place:
-            street.bin_(stage, place, 0.7)
-    dress(room, shelves=0.1, pictures=2, greens=2, lamps=0)
-    return stage, room.film
 
 
 def _columns(room: Room) -> None:

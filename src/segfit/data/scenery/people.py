@@ -45,11 +45,15 @@ def person(stage: Stage, place: Place, *, seated: bool = False, height: float | 
     cloth = random_paint(rng, "cloth", top)
     _arms(stage, frame, (shoulder, hip, wide), Paint(top * np.float32(0.8)), Paint(skin))
     lean = rng.uniform(-0.02, 0.02) * tall
-    torso = np.array(
-        [(-wide * 0.78, hip - 0.04), (wide * 0.78, hip - 0.04), (wide * 0.72, hip + 0.15), (wide + lean, shoulder - 0.05),
-         (wide * 0.6 + lean, shoulder + 0.03), (-wide * 0.6 + lean, shoulder + 0.03), (-wide + lean, shoulder - 0.05),
-         (-wide * 0.72, hip + 0.15)]
-    )  # fmt: skip
+    half = [
+        (0.78, hip - 0.04, 0.0),
+        (0.72, hip + 0.15, 0.0),
+        (1.0, shoulder - 0.05, lean),
+        (0.6, shoulder + 0.03, lean),
+    ]
+    right = [(wide * x + shift, y) for x, y, shift in half]
+    left = [(-wide * x + shift, y) for x, y, shift in reversed(half)]
+    torso = np.array(right + left)
     stage.panel(frame, [torso], cloth, Ade.PERSON, bulge=ROUND)
     _head(stage, frame, (lean, shoulder, tall), skin)
     stage.cast(

@@ -86,7 +86,7 @@ def _paint_dabs(window: Window, middle: Points, radius: Points, colors: Array) -
 
 
 def crown(rng: np.random.Generator, width: float, height: float, count: int, *, leaf: float = 0.1) -> Dabs:
-    """Return the discs of a rounded crown: dark inner ones, then clumps from the back to the front, each lit from above.
+    """Return the discs of a rounded crown: dark inner ones, then clumps from back to front, each lit from above.
 
     Args:
         rng: decides.

@@ -136,6 +136,11 @@ class Room:
                 return candidate.place.moved(at, 0, -depth / 2 - 0.03)
         return None
 
+    def places(self, count: int, width: float, depth: float, *, tall: bool = False) -> list[Place]:
+        """Return up to `count` free places at the walls (see `against`)."""
+        found = (self.against(width, depth, tall=tall) for _ in range(count))
+        return [place for place in found if place is not None]
+
     def hang(
         self, width: float, bottom: float, *, wall: Wall | None = None, levels: Sequence[Level] = ("high",)
     ) -> Frame | None:

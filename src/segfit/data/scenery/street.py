@@ -12,8 +12,8 @@ from segfit.data.scenery.stage import Paint, Stage
 from segfit.data.scenery.texture import hsv
 
 __all__ = [
-    "awning", "bench", "bin_", "cable", "clutter", "fence", "flag", "hoarding", "pole", "sign", "signboard", "street_lamp",
-    "toy_ball", "traffic_light", "umbrella",
+    "awning", "bench", "bin_", "cable", "clutter", "fence", "flag", "hoarding", "pole", "sign", "signboard",
+    "street_lamp", "toy_ball", "traffic_light", "umbrella",
 ]  # fmt: skip
 
 IRON = hsv(0.6, 0.12, 0.25)

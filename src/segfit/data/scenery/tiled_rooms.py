@@ -124,15 +124,11 @@ def bathroom(rng: np.random.Generator, width: int, height: int) -> Shot:
     )
     room = build_room(rng, width, height, style)
     stage = room.stage
-    place = room.against(1.7, 0.75)
-    if place:
+    for place in room.places(1, 1.7, 0.75):
         _bathtub(stage, place)
-    for _ in range(int(rng.integers(1, 3))):
-        place = room.against(0.8, 0.5, tall=True)
-        if place:
-            _washbasin(stage, place)
-    place = room.against(0.55, 0.65)
-    if place:
+    for place in room.places(int(rng.integers(1, 3)), 0.8, 0.5, tall=True):
+        _washbasin(stage, place)
+    for place in room.places(1, 0.55, 0.65):
         _toilet(stage, place)
     for _ in range(2):
         frame = room.hang(0.55, 0.9)

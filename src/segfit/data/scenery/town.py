@@ -140,6 +140,8 @@ def _pavement_life(stage: Stage, side: int, half: float, walk: float, shift: flo
         things[int(rng.integers(len(things)))](
             Place.facing(kerb, 0.13, float(rng.uniform(5, 26)), float(rng.uniform(-0.3, 0.3)))
         )
+    for _ in range(int(rng.integers(0, 3))):
+        street.clutter(stage, Place.facing(kerb, 0.13, float(rng.uniform(3.5, 16)), float(rng.uniform(-0.3, 0.3))), 1.4)
     if rng.random() < 0.4:
         street.bench(stage, beside(side, wall, float(rng.uniform(5, 16))))
     if rng.random() < 0.3:
