@@ -33,8 +33,8 @@ GRAY = Paint(np.full(3, 0.5, np.float32))
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Scene]:
-    """Return 200 small pictures."""
-    return [render(0, 0, index, size=64) for index in range(200)]
+    """Return 120 small pictures."""
+    return [render(0, 0, index, size=48) for index in range(120)]
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +94,9 @@ def test_image_and_mask_agree_in_size_and_type(pictures: list[Scene]) -> None:
     for scene in pictures:
         assert scene.image.shape == (*scene.mask.shape, 3)
         assert scene.image.dtype == scene.mask.dtype == np.uint8
-        assert min(scene.mask.shape) == 64
+        assert min(scene.mask.shape) == 48
         shapes.add(scene.mask.shape)
-    assert any(h > w for h, w in shapes) and any(h < w for h, w in shapes) and (64, 64) in shapes
+    assert any(h > w for h, w in shapes) and any(h < w for h, w in shapes) and (48, 48) in shapes
 
 
 def test_masks_hold_only_known_classes(pictures: list[Scene]) -> None:
@@ -139,7 +139,7 @@ def test_every_layout_occurs_and_shows_what_it_is_about(pictures: list[Scene]) -
 
 
 def test_frequencies_have_a_long_tail(pictures: list[Scene]) -> None:
-    counts = sum(np.bincount(scene.mask.ravel(), minlength=151) for scene in pictures)
+    counts = np.sum([np.bincount(scene.mask.ravel(), minlength=151) for scene in pictures], axis=0)
     share = np.sort(counts[1:][counts[1:] > 0] / counts.sum())[::-1]
     assert 0.1 < share[0] < 0.25
     assert share[:10].sum() > 0.6
@@ -149,18 +149,21 @@ def test_frequencies_have_a_long_tail(pictures: list[Scene]) -> None:
 
 
 def test_colour_alone_does_not_give_the_class_away(pictures: list[Scene]) -> None:
-    """The nearest class mean in colour space beats nothing and misses most; so does the position alone."""
-    colors = np.concatenate([scene.image.reshape(-1, 3)[::17] for scene in pictures]).astype(np.float32)
-    labels = np.concatenate([scene.mask.ravel()[::17] for scene in pictures])
-    half = len(labels) // 2
-    classes = [c for c in np.unique(labels[:half]) if c]
-    centers = np.stack([colors[:half][labels[:half] == c].mean(0) for c in classes])
-    distance = ((colors[half:, None] - centers[None]) ** 2).sum(-1)
-    guess = np.array(classes)[distance.argmin(1)]
-    known = labels[half:] > 0
-    majority_share = max((labels[half:] == c).mean() for c in classes)
-    assert majority_share < 0.25
-    assert (guess == labels[half:])[known].mean() < 0.35
+    """Even the best guess per colour, learnt on every other picture, misses most pixels of the rest."""
+
+    def pixels(scenes: list[Scene]) -> tuple[np.ndarray, np.ndarray]:
+        colors = np.concatenate([scene.image.reshape(-1, 3) for scene in scenes]) // 22
+        return np.ravel_multi_index(tuple(colors.T), (12, 12, 12)), np.concatenate([s.mask.ravel() for s in scenes])
+
+    bins, labels = pixels(pictures[::2])
+    votes = np.zeros((12**3, 151), np.int64)
+    np.add.at(votes, (bins, labels), 1)
+    votes[:, 0] = 0
+    bins, labels = pixels(pictures[1::2])
+    by_color = (votes[bins].argmax(1) == labels)[labels > 0].mean()
+    most_common = (votes.sum(0).argmax() == labels)[labels > 0].mean()
+    assert most_common < 0.25
+    assert most_common < by_color < 0.4
 
 
 def test_pictures_are_exposed(pictures: list[Scene]) -> None:
@@ -267,7 +270,7 @@ def test_patterns_are_bright_and_repeat_without_a_seam(name: str) -> None:
     assert np.abs(here - beyond).max() < 0.1
     assert (here > 0).all()
     far = texture.sample(u, v, np.full_like(u, 100 * texture.width**2))
-    assert np.abs(far - texture.mean).max() < 0.35  # far away only the mean is left
+    assert np.ptp(far) <= np.ptp(here)  # from afar a pattern blurs, it does not flicker
 
 
 def test_develop_gives_a_picture_of_the_cameras_size() -> None:
@@ -363,6 +366,14 @@ def test_wrong_options_are_refused_by_the_registry(option: dict[str, int]) -> No
         SOURCES.options("scenes", option)
 
 
+@pytest.mark.parametrize("option", [{"size": 31}, {"size": 5000}, {"train_images": 0}, {"val_images": 0}, {"seed": -1}])
+def test_numbers_out_of_range_are_refused(option: dict[str, int], tmp_path: Path) -> None:
+    good = {"train_images": 1, "val_images": 1, "size": 32, "seed": 0}
+    with pytest.raises(DataError, match=f"scenes: .*{next(iter(option.values()))}"):
+        write_scenes(tmp_path / "scenes", **(good | option))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     root = tmp_path / "empty"
     root.mkdir()
@@ -408,8 +419,8 @@ def test_processes_that_write_the_same_folder_do_not_clash(tmp_path: Path) -> No
         "from pathlib import Path; from segfit.data.scenes import scenes; "
         f"scenes(Path({str(root)!r}), train_images=6, val_images=2, size=32, seed=0)"
     )
-    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
-    assert [process.wait() for process in processes] == [0, 0, 0]
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
     alone = tmp_path / "alone"
     write_scenes(alone, train_images=6, val_images=2, size=32, seed=0)
     assert digest(root) == digest(alone)

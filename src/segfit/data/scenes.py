@@ -38,9 +38,16 @@ CLASSES = 151
 FEW = 24
 """So few pictures are drawn faster than worker processes start."""
 
+SMALLEST, LARGEST = 32, 4096
+"""Limits of the short side in pixels."""
+
 Count = Annotated[int, Field(gt=0)]
-ShortSide = Annotated[int, Field(ge=32, le=4096)]
+ShortSide = Annotated[int, Field(ge=SMALLEST, le=LARGEST)]
 Seed = Annotated[int, Field(ge=0)]
+
+
+class AlreadyWrittenError(DataError):
+    """Another process has written the dataset while this one drew it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +98,7 @@ def scenes(
     settings = Settings(train_images=train_images, val_images=val_images, size=size, seed=seed)
     if _is_empty(root):
         # Another process may be faster; what it wrote is then checked like any other folder.
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(AlreadyWrittenError):
             write_scenes(root, train_images=train_images, val_images=val_images, size=size, seed=seed)
     _check(root, settings)
     return Ade20k(root)
@@ -122,12 +129,13 @@ def write_scenes(
         progress: called with the number of pictures done and their total.
 
     Raises:
-        DataError: `root` holds files already.
-        FileExistsError: another process has written `root` in the meantime.
+        DataError: `root` holds files, or another process has filled it in the meantime; or a number is out of range.
     """
+    settings = Settings(train_images=train_images, val_images=val_images, size=size, seed=seed)
+    _check_range(settings)
+    root = root.resolve()
     if not _is_empty(root):
         raise DataError(f"{root}: the folder is not empty: name a new one for the scenes")
-    settings = Settings(train_images=train_images, val_images=val_images, size=size, seed=seed)
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as temporary:
         # A folder within the temporary one: it gets the user's permissions, not those of a private folder.
@@ -135,6 +143,16 @@ def write_scenes(
         folder.mkdir()
         _write_files(folder, settings, workers, progress)
         _publish(folder, root)
+
+
+def _check_range(settings: Settings) -> None:
+    """Raise DataError when a setting is out of range."""
+    if settings.train_images < 1 or settings.val_images < 1:
+        raise DataError(f"scenes: {settings.train_images} and {settings.val_images} images: give at least 1 per split")
+    if not SMALLEST <= settings.size <= LARGEST:
+        raise DataError(f"scenes: size {settings.size} is not between {SMALLEST} and {LARGEST} pixels")
+    if settings.seed < 0:
+        raise DataError(f"scenes: seed {settings.seed} is negative: give 0 or more")
 
 
 def _is_empty(root: Path) -> bool:
@@ -172,7 +190,7 @@ def _publish(folder: Path, root: Path) -> None:
     """Move a complete dataset to its place.
 
     Raises:
-        FileExistsError: the place has been filled in the meantime.
+        AlreadyWrittenError: the place has been filled in the meantime.
     """
     try:
         if root.exists():
@@ -180,7 +198,9 @@ def _publish(folder: Path, root: Path) -> None:
         folder.rename(root)
     except OSError:
         if root.exists() and any(root.iterdir()):
-            raise FileExistsError(f"{root}: written by another process") from None
+            raise AlreadyWrittenError(
+                f"{root}: another process has written it in the meantime: nothing to do"
+            ) from None
         raise
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segfit.data.scenery.stage import OVER, Stage
 from segfit.data.scenery.texture import Array, Color, white_noise
 
-__all__ = ["Film", "Shot", "develop"]
+__all__ = ["Film", "Shot", "develop", "majority"]
 
 
 @dataclass(frozen=True)

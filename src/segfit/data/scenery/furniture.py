@@ -12,7 +12,7 @@ from segfit.data.scenery.stage import Paint, Stage
 from segfit.data.scenery.texture import Color, hsv, jitter
 
 __all__ = [
-    "armchair", "bed", "cabinet", "chair", "chest", "coffee_table", "desk", "refrigerator", "shelf", "sofa", "stool",
+    "armchair", "bed", "cabinet", "chair", "chest", "coffee_table", "desk", "pillow", "refrigerator", "shelf", "sofa",
     "table", "upholstery", "wardrobe", "wood_color",
 ]  # fmt: skip
 
@@ -191,13 +191,6 @@ def chair(stage: Stage, place: Place) -> None:
         stage.panel(place.front(0, 0, z), posts, wood, Ade.CHAIR)
         stage.panel(place.front(0, 0, z - 0.005), slats, extra, Ade.CHAIR, bulge=(0.35, 0.0))
     stage.cast(place.points([(x, high, 0.2) for x in (-0.2, 0.2)] + [(x, 0.45, 0.2) for x in (-0.2, 0.2)]))
-
-
-def stool(stage: Stage, place: Place) -> None:
-    """Draw a stool; ADE20K's chair when it has no other name here."""
-    wood = random_paint(stage.rng, "wood", wood_color(stage.rng))
-    legs(stage, place, (0.16, 0.16), 0.6, 0.035, wood, Ade.CHAIR)
-    lathe(stage, place.at(0, 0.6), [(0.2, 0), (0.2, 0.05)], wood, Ade.CHAIR)
 
 
 def desk(stage: Stage, place: Place, width: float = 1.4) -> None:
