@@ -12,7 +12,7 @@ import click
 from segfit import __version__
 from segfit.errors import Interrupted, RecipeError, UserError
 
-__all__ = ["main"]
+__all__ = ["main", "run_command"]
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
@@ -28,11 +28,16 @@ checkpoint_option = click.option(
 
 
 def main() -> None:
-    """Run the command line; wrong input ends in one line on stderr and exit code 2."""
-    sys.exit(_guarded(sys.argv[1:]))
+    """Run the command line and exit with its code."""
+    sys.exit(run_command(sys.argv[1:]))
 
 
-def _guarded(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
+    """Run one command and return its exit code; wrong input ends in one line on stderr and 2.
+
+    Args:
+        arguments: the words after ``segfit``.
+    """
     try:
         result = app(arguments, prog_name="segfit", standalone_mode=False)
         return result if isinstance(result, int) else 0

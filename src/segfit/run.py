@@ -15,10 +15,11 @@ from segfit.config import Recipe, load_recipe, load_study
 from segfit.data import SOURCES, Record, Source
 from segfit.data.loader import EvalLoader, TrainLoader
 from segfit.data.ratios import count_ratios
-from segfit.errors import DataError, RunError
+from segfit.errors import DataError, RecipeError, RunError
 from segfit.evaluation.engine import Evaluation, evaluate_model, write_label_map
-from segfit.evaluation.metrics import Scores, majority_baseline, majority_counts, per_image_dice, scores, summary
-from segfit.evaluation.records import Records, write_records
+from segfit.evaluation.facts import evaluation_facts
+from segfit.evaluation.metrics import scores
+from segfit.evaluation.records import write_records
 from segfit.folder import RunFolder, write_json
 from segfit.labels import LabelSpace, LabelTable, select
 from segfit.losses import LOSSES, Loss
@@ -33,14 +34,12 @@ from segfit.training.parallel import Ranks, ranks
 __all__ = [
     "Parts",
     "build_source",
-    "evaluation_facts",
     "label_space",
     "label_table",
     "overridden",
     "recipe_schema",
     "resolve",
     "resume",
-    "scores_facts",
     "study",
     "train",
 ]
@@ -235,23 +234,44 @@ def study(
     if isinstance(recipes, str | Path):
         recipes = load_study(recipes, overrides)
     root = Path(out if out is not None else "runs")
-    # All of them are looked at before the first one trains: a typo in the last recipe must not cost a night.
     resolved = [resolve(recipe) for recipe in recipes]
-    for recipe in resolved:
-        folder = RunFolder(root / recipe.name)
-        if folder.exists():
-            _check_same(folder.recipe(), recipe, folder)
-        else:
-            label_space(recipe, build_source(recipe))
-    paths = []
-    for recipe in resolved:
-        on_run(recipe)
-        folder = RunFolder(root / recipe.name)
-        changes = [
-            f"train.{key}={value}" for key, value in zip(("epochs", "steps"), _length(recipe), strict=True) if value
-        ]
-        paths.append(resume(folder.path, overrides=changes) if folder.exists() else train(recipe, folder.path))
-    return paths
+    # One process group for all runs; a run that asks for it again gets this one.
+    with ranks(_one_device(resolved)) as group:
+        # All of them are looked at before the first one trains: a typo in the last recipe must not cost a night.
+        if group.main:
+            for position, recipe in enumerate(resolved):
+                _check_startable(recipe, root, [earlier.name for earlier in resolved[:position]])
+        group.wait()
+        return [_start_or_resume(recipe, RunFolder(root / recipe.name), on_run) for recipe in resolved]
+
+
+def _one_device(recipes: Sequence[Recipe]) -> str:
+    devices = {str(recipe.train.device) for recipe in recipes}
+    if len(devices) > 1:
+        raise RecipeError(f"train.device: a study runs on one device, not on {' and '.join(sorted(devices))}")
+    return devices.pop()
+
+
+def _check_startable(recipe: Recipe, root: Path, earlier: Sequence[str]) -> None:
+    """Raise what would go wrong in the first seconds of a run."""
+    folder = RunFolder(root / recipe.name)
+    if folder.exists():
+        _check_same(folder.recipe(), recipe, folder)
+        return
+    source = build_source(recipe)
+    label_space(recipe, source)
+    for split in (recipe.data.train, recipe.data.validation):
+        source.records(split)
+    if recipe.train.continue_from not in earlier:
+        _origin(recipe, folder)
+
+
+def _start_or_resume(recipe: Recipe, folder: RunFolder, on_run: Callable[[Recipe], None]) -> Path:
+    on_run(recipe)
+    if not folder.exists():
+        return train(recipe, folder.path)
+    changes = [f"train.{key}={value}" for key, value in zip(("epochs", "steps"), _length(recipe), strict=True) if value]
+    return resume(folder.path, overrides=changes)
 
 
 def overridden(recipe: Recipe | str | Path, overrides: Sequence[str]) -> Recipe:
@@ -375,28 +395,6 @@ def _final_score(parts: Parts, folder: RunFolder, training: dict[str, Any]) -> N
         )
         write_json(folder.metrics_file, {"training": training, "evaluation": {**facts, "resize": settings.resize}})
     group.wait()
-
-
-def evaluation_facts(evaluation: Evaluation, labels: LabelSpace, *, split: str, checkpoint: str) -> dict[str, Any]:
-    """Return an evaluation as JSON-ready facts, with the scores of predicting the majority class beside them."""
-    per_image = Records.of(evaluation.records, len(labels)).class_counts()
-    facts = {
-        "split": split,
-        "images": len(evaluation.records),
-        "checkpoint": checkpoint,
-        "seconds": evaluation.seconds,
-        "loss": evaluation.loss,
-        **scores_facts(scores(evaluation.confusion), labels),
-    }
-    facts["scores"]["dice_per_image"] = per_image_dice(per_image)
-    facts["baseline"]["dice_per_image"] = per_image_dice(majority_counts(per_image.target))
-    return facts
-
-
-def scores_facts(result: Scores, labels: LabelSpace) -> dict[str, Any]:
-    """Return ``scores``, ``baseline`` (the majority class everywhere) and ``per_class``, JSON-ready."""
-    baseline = majority_baseline(np.array(result.class_pixels))
-    return {**summary(result, labels.names), "baseline": summary(baseline, labels.names)["scores"]}
 
 
 def _examples(ids: Sequence[str], count: int) -> set[str]:

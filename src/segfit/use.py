@@ -16,18 +16,17 @@ from segfit.data.ade20k import published_labels
 from segfit.data.decode import read_image
 from segfit.errors import DataError
 from segfit.evaluation.engine import write_label_map
+from segfit.evaluation.facts import evaluation_facts, scores_facts
 from segfit.folder import RunFolder
 from segfit.labels import select
 from segfit.models import MODELS
 from segfit.run import (
     Parts,
     build_source,
-    evaluation_facts,
     label_space,
     label_table,
     overridden,
     resolve,
-    scores_facts,
 )
 from segfit.ship.predict import Predictor, overlay
 from segfit.ship.submission import read_submission, score_submission, write_submission

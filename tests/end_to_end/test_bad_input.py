@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 
-def refused(command, *arguments):
-    """Run the command and return its one line of complaint."""
-    done = command(*arguments, check=2)
+def refused(cli, *arguments):
+    """Run the cli and return its one line of complaint."""
+    done = cli(*arguments, check=2)
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("segfit: ")
@@ -22,7 +22,7 @@ def refused(command, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trian"], "No such command 'trian'"),
+        (["trian"], "No such cli 'trian'"),
         (["train"], "name a recipe"),
         (["train", "paper/unet-11"], "did you mean 'paper/unet-10'?"),
         (["train", "paper/unet-10"], "data.root: say where the ade20k dataset is"),
@@ -45,8 +45,8 @@ def refused(command, *arguments):
         (["score", "nowhere.csv", "paper/unet-10", "data.root=/tmp"], "nowhere.csv"),
     ],
 )
-def test_wrong_words(command, arguments, message):
-    assert message in refused(command, *arguments)
+def test_wrong_words(cli, arguments, message):
+    assert message in refused(cli, *arguments)
 
 
 @pytest.fixture
@@ -63,98 +63,109 @@ def first(root, kind, split="training"):
     return sorted((root / kind / split).iterdir())[0]
 
 
-def test_missing_folder(broken, command):
+def test_a_wrong_word_ends_the_installed_command_with_2(command):
+    assert "did you mean 'train'" in command("trian", check=2).stderr.lower()
+
+
+def test_a_broken_file_ends_the_installed_command_with_2(broken, command):
+    root, train = broken
+    path = first(root, "images")
+    path.write_bytes(path.read_bytes()[:500])
+    assert path.name in refused(command, *train, "train.workers=1")
+
+
+def test_missing_folder(broken, cli):
     root, train = broken
     shutil.rmtree(root / "annotations")
-    assert str(root) in refused(command, *train)
+    assert str(root) in refused(cli, *train)
 
 
-def test_mask_without_image(broken, command):
+def test_mask_without_image(broken, cli):
     root, train = broken
     mask = first(root, "annotations")
     shutil.copy(mask, mask.with_name("stray.png"))
-    assert "stray" in refused(command, *train)
+    assert "stray" in refused(cli, *train)
 
 
-def test_image_without_mask(broken, command):
+def test_image_without_mask(broken, cli):
     root, train = broken
     mask = first(root, "annotations")
     mask.unlink()
-    assert mask.stem in refused(command, *train)
+    assert mask.stem in refused(cli, *train)
 
 
-def test_label_id_out_of_range(broken, command):
+def test_label_id_out_of_range(broken, cli):
     root, train = broken
     path = first(root, "annotations")
     mask = np.asarray(Image.open(path)).copy()
     mask[0, 0] = 151
     Image.fromarray(mask).save(path)
-    said = refused(command, *train)
+    said = refused(cli, *train)
     assert "151" in said
     assert path.name in said
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("kind", ["images", "annotations"])
-def test_truncated_file(broken, command, kind, workers):
+def test_truncated_file(broken, cli, kind, workers):
     root, train = broken
     path = first(root, kind)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert path.name in refused(command, *train, f"train.workers={workers}")
+    assert path.name in refused(cli, *train, f"train.workers={workers}")
 
 
-def test_empty_file(broken, command):
+def test_empty_file(broken, cli):
     root, train = broken
     path = first(root, "images")
     path.write_bytes(b"")
-    assert path.name in refused(command, *train)
+    assert path.name in refused(cli, *train)
 
 
-def test_mask_of_another_size(broken, command):
+def test_mask_of_another_size(broken, cli):
     root, train = broken
     path = first(root, "annotations")
     Image.open(path).resize((20, 20)).save(path)
-    said = refused(command, *train)
+    said = refused(cli, *train)
     assert "20" in said
     assert path.name in said
 
 
-def test_unknown_split(broken, command):
+def test_unknown_split(broken, cli):
     _, train = broken
-    assert "did you mean 'validation'" in refused(command, *train, "data.validation=validaton")
+    assert "did you mean 'validation'" in refused(cli, *train, "data.validation=validaton")
 
 
-def test_batch_larger_than_the_dataset(broken, command):
+def test_batch_larger_than_the_dataset(broken, cli):
     _, train = broken
-    assert "train.batch" in refused(command, *train, "train.batch=64")
+    assert "train.batch" in refused(cli, *train, "train.batch=64")
 
 
-def test_a_file_where_the_run_should_go(broken, command, tmp_path):
+def test_a_file_where_the_run_should_go(broken, cli, tmp_path):
     _, train = broken
     (tmp_path / "run").write_text("in the way")
-    assert str(tmp_path / "run") in refused(command, *train)
+    assert str(tmp_path / "run") in refused(cli, *train)
 
 
-def test_predicting_a_text_file(trained, command, tmp_path):
+def test_predicting_a_text_file(trained, cli, tmp_path):
     (tmp_path / "notes.jpg").write_text("not an image")
-    assert "notes.jpg" in refused(command, "predict", trained, tmp_path / "notes.jpg", "--out", tmp_path / "out")
+    assert "notes.jpg" in refused(cli, "predict", trained, tmp_path / "notes.jpg", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_malformed_submission(trained, command, tmp_path):
+def test_a_malformed_submission(trained, cli, tmp_path):
     out = tmp_path / "submission.csv"
-    command("submit", trained, "--out", out)
+    cli("submit", trained, "--out", out)
     lines = out.read_text().splitlines()
     lines[1] = lines[1].rsplit(" ", 1)[0]
     out.write_text("\n".join(lines) + "\n")
-    assert "row 2" in refused(command, "score", out, trained)
+    assert "row 2" in refused(cli, "score", out, trained)
 
 
-def test_an_unfinished_or_damaged_run(trained, command, tmp_path):
+def test_an_unfinished_or_damaged_run(trained, cli, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     (run / "metrics.json").unlink()
-    assert "--resume" in refused(command, "compare", run)
+    assert "--resume" in refused(cli, "compare", run)
     weights = run / "checkpoints" / "best.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    assert "best.safetensors: not a readable checkpoint" in refused(command, "evaluate", run)
+    assert "best.safetensors: not a readable checkpoint" in refused(cli, "evaluate", run)

@@ -1,9 +1,12 @@
-"""The installed command, as a user types it."""
+"""The command line, as a user types it."""
 
 import json
+import shlex
 import statistics
 import time
+from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +15,7 @@ VERBS = ["study", "train", "evaluate", "compare", "report", "predict", "submit",
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
-def test_help_needs_no_torch(command, verb):
+def test_help_needs_no_torch(verb):
     import subprocess
     import sys
 
@@ -42,22 +45,48 @@ def test_version(command):
     assert command("--version").stdout.strip() == f"segfit {segfit.__version__}"
 
 
-def test_the_papers_coverage_is_printed(command):
-    text = command("classes", "--top", 10).stdout
+def test_the_papers_coverage_is_printed(cli):
+    text = cli("classes", "--top", 10).stdout
     assert text.rstrip().endswith("coverage 0.6087")
-    facts = json.loads(command("classes", "--top", 10, "--rest", "other", "--json").stdout)
+    facts = json.loads(cli("classes", "--top", 10, "--rest", "other", "--json").stdout)
     assert round(facts["coverage"], 4) == 0.6087
     assert [row["name"].split(",")[0] for row in facts["classes"]][-1] == "other"
     assert len(facts["classes"]) == 11
 
 
-def test_recipes_are_listed_shown_and_trained_from_the_copy(command, tmp_path, scenes):
-    assert "paper/unet-10" in command("recipe", "list").stdout
-    assert "paper/unet-10" in json.loads(command("recipe", "list", "--json").stdout)["recipes"]
+def test_recipes_are_listed_shown_and_trained_from_the_copy(cli, tmp_path, scenes):
+    assert "paper/unet-10" in cli("recipe", "list").stdout
+    assert "paper/unet-10" in json.loads(cli("recipe", "list", "--json").stdout)["recipes"]
     copy = tmp_path / "mine.yaml"
-    copy.write_text(command("recipe", "show", "paper/unet-10", f"data.root={scenes}", "--resolved").stdout)
-    assert command("recipe", "show", copy, "--resolved").stdout == copy.read_text()
-    assert json.loads(command("recipe", "show", "paper/unet-10", "--json").stdout)["train"]["epochs"] == 50
+    copy.write_text(cli("recipe", "show", "paper/unet-10", f"data.root={scenes}", "--resolved").stdout)
+    assert cli("recipe", "show", copy, "--resolved").stdout == copy.read_text()
+    assert json.loads(cli("recipe", "show", "paper/unet-10", "--json").stdout)["train"]["epochs"] == 50
+
+
+def documented_commands():
+    """Every `segfit` command of the README and the docs, as words."""
+    root = Path(__file__).parents[2]
+    for page in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            words = shlex.split(line, comments=True) if line.startswith(("segfit ", "torchrun ")) else []
+            if words:
+                yield words[words.index("segfit") + 1 :]
+
+
+@pytest.mark.parametrize("words", documented_commands(), ids=" ".join)
+def test_documented_commands_are_understood(words):
+    from segfit.cli import app
+
+    context = app.make_context("segfit", list(words))
+    while context.command is not None and isinstance(context.command, click.Group):
+        name, verb, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        context = verb.make_context(name, rest, parent=context)
+
+
+def test_documented_recipes_exist(cli):
+    for words in documented_commands():
+        if words[0] == "train" and "--resume" not in words:
+            cli("recipe", "show", words[1])
 
 
 @pytest.fixture(scope="module")
@@ -94,44 +123,44 @@ def test_a_study_called_again_trains_nothing_again(study, command):
     assert (folder / "out" / "unet" / "metrics.json").stat().st_mtime_ns == stamp
 
 
-def test_a_typo_in_the_last_recipe_stops_a_study_before_the_first_trains(command, tiny, tmp_path):
+def test_a_typo_in_the_last_recipe_stops_a_study_before_the_first_trains(cli, tiny, tmp_path):
     (tmp_path / "base.json").write_text(json.dumps(tiny))
     (tmp_path / "study.yaml").write_text("- base.json\n- {recipe: base.json, name: b, model: {name: unte}}\n")
-    done = command("study", tmp_path / "study.yaml", "--out", tmp_path / "out", check=2)
+    done = cli("study", tmp_path / "study.yaml", "--out", tmp_path / "out", check=2)
     assert "no model is called 'unte' (did you mean 'unet'?)" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_train_prints_facts_as_json(command, tiny, tmp_path):
+def test_train_prints_facts_as_json(cli, tiny, tmp_path):
     (tmp_path / "base.json").write_text(json.dumps(tiny))
-    done = command("train", tmp_path / "base.json", "train.epochs=1", "--out", tmp_path / "run", "--json")
+    done = cli("train", tmp_path / "base.json", "train.epochs=1", "--out", tmp_path / "run", "--json")
     assert "tiny" in done.stdout
     json.loads(done.stdout)
 
 
-def test_compare_speaks_four_languages(trained, command):
-    assert json.loads(command("compare", trained, "--json").stdout)
-    assert command("compare", trained, "--markdown").stdout.count("|") > 20
-    assert "\\toprule" in command("compare", trained, "--latex").stdout
-    assert "tiny" in command("compare", trained, "--csv").stdout
+def test_compare_speaks_four_languages(trained, cli):
+    assert json.loads(cli("compare", trained, "--json").stdout)
+    assert cli("compare", trained, "--markdown").stdout.count("|") > 20
+    assert "\\toprule" in cli("compare", trained, "--latex").stdout
+    assert "tiny" in cli("compare", trained, "--csv").stdout
 
 
-def test_evaluate_repeats_the_runs_own_scores(trained, command):
-    facts = json.loads(command("evaluate", trained, "--json").stdout)
+def test_evaluate_repeats_the_runs_own_scores(trained, cli):
+    facts = json.loads(cli("evaluate", trained, "--json").stdout)
     stored = json.loads((trained / "metrics.json").read_text())["evaluation"]
     assert facts["scores"] == stored["scores"]
-    assert "majority class" in command("evaluate", trained).stdout
-    other = json.loads(command("evaluate", trained, "--split", "training", "--checkpoint", "last", "--json").stdout)
+    assert "majority class" in cli("evaluate", trained).stdout
+    other = json.loads(cli("evaluate", trained, "--split", "training", "--checkpoint", "last", "--json").stdout)
     assert other["images"] == 12
     assert other["checkpoint"] == "last"
 
 
-def test_predict_writes_what_the_api_predicts(trained, command, scenes, tmp_path):
+def test_predict_writes_what_the_api_predicts(trained, cli, scenes, tmp_path):
     import segfit
     from segfit.data.decode import read_image
 
     image = sorted((scenes / "images" / "validation").iterdir())[0]
-    command("predict", trained, image, "--out", tmp_path / "masks", "--overlay")
+    cli("predict", trained, image, "--out", tmp_path / "masks", "--overlay")
     mask = np.asarray(Image.open(tmp_path / "masks" / f"{image.stem}.png"))
     predictor = segfit.load(trained)
     assert (mask == predictor(image)).all()
@@ -141,30 +170,30 @@ def test_predict_writes_what_the_api_predicts(trained, command, scenes, tmp_path
 
 
 @pytest.mark.parametrize("code", ["pairs", "kaggle"])
-def test_a_submission_scores_as_the_run_does(trained, command, tmp_path, code):
+def test_a_submission_scores_as_the_run_does(trained, cli, tmp_path, code):
     out = tmp_path / "submission.csv"
-    command("submit", trained, "--out", out, "--code", code)
-    facts = json.loads(command("score", out, trained, "--json").stdout)
+    cli("submit", trained, "--out", out, "--code", code)
+    facts = json.loads(cli("score", out, trained, "--json").stdout)
     stored = json.loads((trained / "metrics.json").read_text())["evaluation"]
     assert facts["images"] == stored["images"]
     for key, value in facts["scores"].items():
         assert value == pytest.approx(stored["scores"][key], abs=1e-12)
 
 
-def test_submit_takes_images_without_masks(trained, command, scenes, tmp_path):
+def test_submit_takes_images_without_masks(trained, cli, scenes, tmp_path):
     folder = scenes / "images" / "validation"
-    command("submit", trained, "--images", folder, "--out", tmp_path / "s.csv")
+    cli("submit", trained, "--images", folder, "--out", tmp_path / "s.csv")
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 6
 
 
-def test_report_and_tables_of_one_run(trained, command, tmp_path):
-    command("report", trained, "--out", tmp_path / "r.html", "--tables", tmp_path / "tables")
+def test_report_and_tables_of_one_run(trained, cli, tmp_path):
+    cli("report", trained, "--out", tmp_path / "r.html", "--tables", tmp_path / "tables")
     assert (tmp_path / "r.html").stat().st_size > 10_000
     assert (tmp_path / "tables" / "table.md").is_file()
 
 
-def test_scenes_are_written_once(command, tmp_path):
-    command("data", "scenes", tmp_path / "scenes", "--train", 2, "--val", 1, "--size", 32)
+def test_scenes_are_written_once(cli, tmp_path):
+    cli("data", "scenes", tmp_path / "scenes", "--train", 2, "--val", 1, "--size", 32)
     assert len(list((tmp_path / "scenes" / "images" / "training").iterdir())) == 2
 
 

@@ -19,13 +19,14 @@ def losses(run, kind):
 
 @pytest.fixture(scope="module")
 def runs(tiny, command, tmp_path_factory):
-    """The same recipe trained by one rank and by two."""
+    """The same recipe trained by one rank and by two, as the second run of a study that has a shorter first one."""
     folder = tmp_path_factory.mktemp("ranks")
-    recipe = folder / "ranks.json"
-    recipe.write_text(json.dumps(tiny))
-    command("train", recipe, "--out", folder / "one")
-    command("train", recipe, "--out", folder / "two", launcher=TWO_RANKS)
-    return folder / "one", folder / "two"
+    (folder / "base.json").write_text(json.dumps(tiny))
+    study = folder / "study.yaml"
+    study.write_text("- {recipe: base.json, name: short, train: {epochs: 1}}\n- {recipe: base.json, name: long}\n")
+    command("study", study, "--out", folder / "one")
+    command("study", study, "--out", folder / "two", launcher=TWO_RANKS)
+    return folder / "one" / "long", folder / "two" / "long"
 
 
 def test_the_loss_curves_agree_within_rounding(runs):

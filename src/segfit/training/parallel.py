@@ -52,7 +52,7 @@ class Ranks:
 
     def largest(self, value: int) -> int:
         """Return the largest `value` over the ranks."""
-        return max(self.gather(value))
+        return max(map(int, self.gather(value)))
 
     def gather(self, value: Any) -> list[Any]:
         """Return the value of each rank, in rank order."""
@@ -72,6 +72,8 @@ class Ranks:
 def ranks(device: str) -> Iterator[Ranks]:
     """Join the process group that torchrun announces in the environment; without one, be the only rank.
 
+    A group that is open already is used and left open.
+
     Args:
         device: ``"cpu"`` (gloo) or ``"cuda"`` (nccl, one GPU per local rank).
 
@@ -82,7 +84,7 @@ def ranks(device: str) -> Iterator[Ranks]:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if device == "cuda" and local >= torch.cuda.device_count():
         raise RecipeError(f"{world} ranks were started but there are {torch.cuda.device_count()} GPUs: start fewer")
-    place = torch.device(device, local if device == "cuda" else None)
+    place = torch.device(device, local) if device == "cuda" else torch.device(device)
     if device == "cuda":
         torch.cuda.set_device(place)
     if world == 1 or dist.is_initialized():
@@ -100,7 +102,7 @@ def distribute(module: nn.Module, group: Ranks) -> nn.Module:
     if group.world == 1:
         return module
     if group.device.type == "cuda":
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         return DistributedDataParallel(module, device_ids=[group.device], broadcast_buffers=False)
     for child in module.modules():
         if isinstance(child, nn.BatchNorm2d):
@@ -122,13 +124,13 @@ class HostSyncBatchNorm(BatchNorm2d):
         assert self.running_var is not None
         values = x.float()
         sums = torch.cat([values.sum((0, 2, 3)), values.new_tensor([values.numel() / values.shape[1]])])
-        sums = dist_nn.all_reduce(sums)
+        sums = _sum_over_ranks(sums)
         count = sums[-1].detach()
         if count == 1:
             return super().forward(x)
         mean = (sums[:-1] / count).view(1, -1, 1, 1)
         centred = values - mean
-        variance = (dist_nn.all_reduce(centred.square().sum((0, 2, 3))) / count).view(1, -1, 1, 1)
+        variance = (_sum_over_ranks(centred.square().sum((0, 2, 3))) / count).view(1, -1, 1, 1)
         with torch.no_grad():
             assert self.momentum is not None
             self.running_mean.lerp_(mean.flatten(), self.momentum)
@@ -136,4 +138,11 @@ class HostSyncBatchNorm(BatchNorm2d):
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         weight, bias = self.weight.view(1, -1, 1, 1), self.bias.view(1, -1, 1, 1)
-        return (centred * torch.rsqrt(variance + self.eps) * weight + bias).to(x.dtype)
+        normalised: Tensor = centred * torch.rsqrt(variance + self.eps) * weight + bias
+        return normalised.to(x.dtype)
+
+
+def _sum_over_ranks(x: Tensor) -> Tensor:
+    """Return the sum over ranks, through which gradients flow back to every rank."""
+    total: Tensor = dist_nn.all_reduce(x)  # type: ignore[no-untyped-call]
+    return total
