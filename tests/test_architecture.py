@@ -15,6 +15,7 @@ ORDER = [
     "config",
     "labels",
     "units",
+    "console",
     "folder",
     "data",
     "models",

@@ -373,7 +373,9 @@ def data() -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other scenes.")
 def scenes(out: Path, train: int, val: int, size: int, seed: int) -> None:
     """Write the synthetic scenes as a dataset in ADE20K's layout."""
+    from segfit.console import waiting
     from segfit.data.scenes import write_scenes
 
-    write_scenes(out, train_images=train, val_images=val, size=size, seed=seed)
+    with waiting("drawing scenes") as progress:
+        write_scenes(out, train_images=train, val_images=val, size=size, seed=seed, progress=progress)
     click.echo(f"{out}: {train} training and {val} validation images")

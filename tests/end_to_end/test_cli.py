@@ -1,8 +1,12 @@
 """The command line, as a user types it."""
 
 import json
+import os
 import shlex
+import signal
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,9 +20,6 @@ VERBS = ["study", "train", "evaluate", "compare", "report", "predict", "submit",
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
 def test_help_needs_no_torch(verb):
-    import subprocess
-    import sys
-
     program = (
         "import sys; from segfit.cli import app\n"
         f"app({[verb, '--help'] if verb else ['--help']}, standalone_mode=False)\n"
@@ -197,29 +198,25 @@ def test_scenes_are_written_once(cli, tmp_path):
     assert len(list((tmp_path / "scenes" / "images" / "training").iterdir())) == 2
 
 
-def test_ctrl_c_leaves_a_resumable_run(tiny, tmp_path, command):
-    import os
-    import signal
-    import subprocess
-    import sys
-    from pathlib import Path
-
+def test_ctrl_c_leaves_a_resumable_run(tiny, tmp_path, cli):
     (tmp_path / "base.json").write_text(json.dumps(tiny))
-    segfit = str(Path(sys.executable).parent / "segfit")
     run = tmp_path / "run"
+    words = ["train", tmp_path / "base.json", "train.epochs=500", "train.workers=1", "--out", run]
     process = subprocess.Popen(
-        [segfit, "train", str(tmp_path / "base.json"), "train.epochs=500", "--out", str(run)],
+        [Path(sys.executable).parent / "segfit", *map(str, words)],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
     )
-    for _ in range(600):
+    for _ in range(900):
         if (run / "events.jsonl").is_file() and '"validation"' in (run / "events.jsonl").read_text():
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    # A terminal sends Ctrl-C to the whole group, the loader's worker included.
+    os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"segfit train --resume {run}" in said
     assert "Traceback" not in said
-    assert command("compare", run, check=2).stderr.startswith("segfit: ")
+    assert cli("compare", run, check=2).stderr.startswith("segfit: ")

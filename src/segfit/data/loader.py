@@ -5,6 +5,7 @@ on nothing else. A worker that meets bad data returns the error as a value, beca
 the text of a traceback.
 """
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
@@ -258,6 +259,8 @@ def _stack(samples: list[Sample]) -> Stacked:
 
 
 def _start_worker(_worker: int) -> None:
+    # Ctrl-C reaches the whole process group; the main process still needs its batch to end the step it is in.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # One thread per process: the processes are the parallelism.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

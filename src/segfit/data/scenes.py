@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
+from segfit.console import waiting
 from segfit.data import SOURCES, Source
 from segfit.data.ade20k import OBJECT_INFO, Ade20k, published_labels
 from segfit.data.scenery.render import VERSION, render
@@ -98,8 +99,10 @@ def scenes(
     settings = Settings(train_images=train_images, val_images=val_images, size=size, seed=seed)
     if _is_empty(root):
         # Another process may be faster; what it wrote is then checked like any other folder.
-        with contextlib.suppress(AlreadyWrittenError):
-            write_scenes(root, train_images=train_images, val_images=val_images, size=size, seed=seed)
+        with contextlib.suppress(AlreadyWrittenError), waiting(f"drawing scenes into {root}") as progress:
+            write_scenes(
+                root, train_images=train_images, val_images=val_images, size=size, seed=seed, progress=progress
+            )
     _check(root, settings)
     return Ade20k(root)
 
