@@ -213,14 +213,18 @@ def compare(runs: tuple[Path, ...], form: Literal["json", "markdown", "csv", "la
 @runs_argument
 @click.option("--out", type=PATH, default=Path("report.html"), show_default=True, help="The HTML file.")
 @click.option("--tables", type=PATH, help="Also write tables and figures into this folder.")
-def report(runs: tuple[Path, ...], out: Path, tables: Path | None) -> None:
+@as_json
+def report(runs: tuple[Path, ...], out: Path, tables: Path | None, as_json: bool) -> None:
     """Write one self-contained HTML file about several runs."""
     from segfit.comparison.report import write_report, write_tables
 
-    click.echo(write_report(runs, out))
+    written = {"report": write_report(runs, out)}
     if tables is not None:
-        write_tables(runs, tables)
-        click.echo(tables)
+        written["tables"] = write_tables(runs, tables)
+    if as_json:
+        _show(written)
+    else:
+        click.echo("\n".join(map(str, written.values())))
 
 
 # --- use runs --------------------------------------------------------------------------------------------------------
@@ -258,6 +262,7 @@ def predict(run: Path, images: tuple[Path, ...], out: Path, overlay: bool, check
 @click.option("--images", type=PATH, multiple=True, help="Image or folder instead of a split; may be repeated.")
 @split_option
 @checkpoint_option
+@as_json
 def submit(
     run: Path,
     overrides: tuple[str, ...],
@@ -266,12 +271,16 @@ def submit(
     images: tuple[Path, ...],
     split: str | None,
     checkpoint: Any,
+    as_json: bool,
 ) -> None:
     """Segment a split, or images, and write run-length codes in the dataset's own class ids."""
     from segfit import use
 
     count = use.submit(run, out, code=code, images=images, split=split, checkpoint=checkpoint, overrides=overrides)
-    click.echo(f"{out}: {count} images")
+    if as_json:
+        _show({"submission": out, "images": count})
+    else:
+        click.echo(f"{out}: {count} images")
 
 
 @app.command()

@@ -9,7 +9,7 @@ __all__ = ["waiting"]
 
 @contextmanager
 def waiting(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar; gives a function to be called with (done, total). Without a terminal, one line is printed."""
+    """Show a progress bar that the given function moves to (done, total); without a terminal, print one line."""
     if not sys.stderr.isatty():
         print(f"{label} ...", file=sys.stderr, flush=True)
         yield lambda _done, _total: None

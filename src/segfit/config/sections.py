@@ -179,7 +179,7 @@ class EvaluateConfig(Section):
     resize: Literal["squash", "short-side"] | None = None
     """Input of the model: squashed to the training size, or its short side brought to it; by default as trained."""
     batch: Positive | None = None
-    """Images per forward pass, where their sizes agree; by default the training batch per rank."""
+    """Images per forward pass, where their sizes agree; by default one micro-batch of training."""
     score: Literal["dice", "miou"] = "dice"
     """Which metric chooses the best checkpoint and sorts tables: macro Dice or mean IoU over the classes that occur."""
     checkpoint: Literal["best", "last"] = "best"
