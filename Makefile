@@ -15,7 +15,7 @@ demo: $(STAMP)  ## train three models on synthetic scenes, print the comparison,
 test: $(STAMP)  ## the whole default test suite, offline
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-slow: $(STAMP)  ## minutes: the studies on real images
+test-slow: $(STAMP)  ## minutes: the demo, end to end
 	$(BIN)/pytest -m slow
 
 check: $(STAMP)  ## lint, types, architecture

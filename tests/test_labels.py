@@ -68,6 +68,17 @@ def test_impossible_choices(choice, message):
         select(TABLE, **choice)
 
 
+def test_most_common_needs_the_most_common_class():
+    with pytest.raises(RecipeError, match="paints the rest with 'sky, heaven', which labels.classes leaves out"):
+        select(TABLE, classes=["tree", "cat"], rest="most-common")
+
+
+def test_a_real_class_called_other_is_a_class_like_any():
+    table = LabelTable(ids=(0, 7), names=("road", "other"), colors=distinct_colors(2))
+    space = select(table)
+    assert space.decode(np.array([[0, 1]])).tolist() == [[0, 7]]
+
+
 def test_no_ratios_no_top():
     bare = LabelTable(ids=(0, 1), names=("a", "b"), colors=distinct_colors(2))
     with pytest.raises(RecipeError, match="labels.ratios=dataset"):

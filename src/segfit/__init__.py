@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from segfit.config import Recipe, load_recipe, load_study
     from segfit.errors import UserError
     from segfit.run import resolve, resume, study, train
-    from segfit.use import evaluate, load, predict, score, submit
+    from segfit.use import classes, evaluate, load, predict, score, submit
 
 __all__ = [
     "Recipe",
     "UserError",
     "__version__",
+    "classes",
     "compare",
     "evaluate",
     "load",
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Recipe": "segfit.config",
     "UserError": "segfit.errors",
+    "classes": "segfit.use",
     "compare": "segfit.comparison.table",
     "evaluate": "segfit.use",
     "load": "segfit.use",

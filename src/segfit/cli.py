@@ -51,15 +51,27 @@ def run_command(arguments: list[str]) -> int:
     except Interrupted as error:
         return _fail(str(error), 128 + error.number)
     except (MemoryError, RuntimeError) as error:
-        # torch reports a full memory as a RuntimeError on the CPU and as a subclass of it on a GPU.
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+        reason = _failure(error)
+        if reason is None:
             raise
-        return _fail("out of memory: lower train.batch, raise train.accumulate or shrink augment.size", 1)
+        return _fail(reason, 1)
+
+
+def _failure(error: Exception) -> str | None:
+    """Return what to say of a failure that is not our own bug; None if it is."""
+    text = str(error).lower()
+    # torch reports a full memory as a RuntimeError on the CPU and as a subclass of it on a GPU.
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return "out of memory: lower train.batch, raise train.accumulate or shrink augment.size"
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and ("gloo" in text or "nccl" in text or "connection" in text):
+        return "another rank ended; see what it said"
+    return None
 
 
 def _fail(message: str, code: int) -> int:
-    if _main_rank():
-        click.echo(f"segfit: {' '.join(message.split())}", err=True)
+    rank = os.environ.get("RANK", "0")
+    speaker = "segfit" if rank == "0" else f"segfit, rank {rank}"
+    click.echo(f"{speaker}: {' '.join(message.split())}", err=True)
     return code
 
 
@@ -124,7 +136,7 @@ def study(study: str, overrides: tuple[str, ...], out: Path | None, as_json: boo
     """
     from segfit import run
 
-    folder = out or Path("runs") / Path(study).stem
+    folder = out or run.study_folder(study)
     paths = _resumable("the same command", lambda: run.study(study, folder, overrides=overrides))
     if not _main_rank():
         return
@@ -380,11 +392,15 @@ def data() -> None:
 @click.option("--val", type=click.IntRange(min=1), default=60, show_default=True, help="Validation images.")
 @click.option("--size", type=click.IntRange(min=32), default=256, show_default=True, help="Short side in pixels.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other scenes.")
-def scenes(out: Path, train: int, val: int, size: int, seed: int) -> None:
+@as_json
+def scenes(out: Path, train: int, val: int, size: int, seed: int, as_json: bool) -> None:
     """Write the synthetic scenes as a dataset in ADE20K's layout."""
     from segfit.console import waiting
     from segfit.data.scenes import write_scenes
 
     with waiting("drawing scenes") as progress:
         write_scenes(out, train_images=train, val_images=val, size=size, seed=seed, progress=progress)
-    click.echo(f"{out}: {train} training and {val} validation images")
+    if as_json:
+        _show({"root": out, "training": train, "validation": val})
+    else:
+        click.echo(f"{out}: {train} training and {val} validation images")

@@ -62,12 +62,14 @@ class LabelSpace:
         colors: RGB colour of each train id.
         to_train: pairs (source id, train id or `IGNORE`) for every source id that may occur in a mask.
         coverage: share of the pixels that the selected classes cover, without the rest; None when ratios are unknown.
+        extra: train id of the class that stands for all classes left out; None where there is none.
     """
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     to_train: tuple[tuple[int, int], ...]
     coverage: float | None = None
+    extra: int | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -109,7 +111,7 @@ class LabelSpace:
         Raises:
             DataError: there is a class ``other``, but 0 is a class of the dataset.
         """
-        if OTHER in self.names and any(source == 0 and target != IGNORE for source, target in self.to_train):
+        if self.extra is not None and any(source == 0 and target != IGNORE for source, target in self.to_train):
             raise DataError(
                 "the class 'other' has no id in this dataset, whose masks use 0 for a class: use rest: ignore"
             )
@@ -119,7 +121,7 @@ class LabelSpace:
 
     def source_id(self, train: int) -> int:
         """Return the source id that train id `train` stands for; 0 for the extra class ``other``."""
-        if self.names[train] == OTHER:
+        if train == self.extra:
             return 0
         return next(source for source, target in self.to_train if target == train)
 
@@ -147,15 +149,21 @@ def select(
     names = [table.names[i] for i in kept]
     colors = [table.colors[i] for i in kept]
     left = [i for i in range(len(table)) if i not in set(kept)]
-    rest_id = IGNORE
+    rest_id, extra = IGNORE, None
     if left and rest == "other":
         if OTHER in names:
             raise RecipeError("labels.rest: the dataset has a class called 'other': use rest: ignore")
-        rest_id = len(names)
+        rest_id = extra = len(names)
         names.append(OTHER)
         colors.append((96, 96, 96))
     elif left and rest == "most-common":
-        rest_id = kept.index(most_common(table))
+        winner = most_common(table)
+        if winner not in kept:
+            raise RecipeError(
+                f"labels.rest: most-common paints the rest with {table.names[winner]!r}, which labels.classes leaves "
+                "out: add it or use rest: other"
+            )
+        rest_id = kept.index(winner)
     # A kept class comes before the rest in `to_train`, so that `source_id` finds the class itself first.
     pairs = [(table.ids[i], train) for train, i in enumerate(kept)]
     pairs += [(table.ids[i], rest_id) for i in left]
@@ -163,7 +171,7 @@ def select(
     if len(names) >= IGNORE:
         raise RecipeError(f"labels: {len(names)} classes; at most {IGNORE - 1} are supported: use labels.top")
     coverage = sum(table.ratios[i] for i in kept) if table.ratios is not None else None
-    return LabelSpace(names=tuple(names), colors=tuple(colors), to_train=tuple(pairs), coverage=coverage)
+    return LabelSpace(names=tuple(names), colors=tuple(colors), to_train=tuple(pairs), coverage=coverage, extra=extra)
 
 
 def most_common(table: LabelTable) -> int:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from segfit import config
-from segfit.config import Recipe, load_recipe, load_study
+from segfit.config import Recipe, check_same, load_recipe, load_study
 from segfit.data import SOURCES, Record, Source
 from segfit.data.loader import EvalLoader, TrainLoader
 from segfit.data.ratios import count_ratios
@@ -41,6 +41,7 @@ __all__ = [
     "resolve",
     "resume",
     "study",
+    "study_folder",
     "train",
 ]
 
@@ -143,6 +144,10 @@ class Parts:
             pin=self.ranks.device.type == "cuda",
         )
 
+    def check(self) -> None:
+        """Build everything once, so that what is wrong with any part is raised."""
+        _ = self.validation, self.model, self.loss, self.train_loader()
+
     def score(self, records: Sequence[Record], **more: Any) -> Evaluation:
         """Score the model on `records`; `more` as in `evaluate_model`."""
         settings, train = self.recipe.evaluate, self.recipe.train
@@ -202,47 +207,57 @@ def train(
 def resume(run: str | Path, *, overrides: Sequence[str] = ()) -> Path:
     """Go on with an interrupted run, or prolong a finished one (``train.epochs=125``), and return its folder.
 
+    A finished run whose way of being scored changed (``evaluate.checkpoint=last``) is only scored again.
+
     Raises:
         RunError: no run there, or an override changes what its checkpoint depends on.
     """
     folder = RunFolder(run).open()
+    return _resume(folder, resolve(overridden(folder.recipe(), overrides)))
+
+
+def _resume(folder: RunFolder, recipe: Recipe) -> Path:
     stored = folder.recipe()
-    recipe = resolve(overridden(stored, overrides))
-    _check_same(stored, recipe, folder)
-    if folder.finished() and _length(stored) == _length(recipe):
+    check_same(stored, recipe, folder.path)
+    if folder.finished() and _outcome(stored) == _outcome(recipe):
         return folder.path
     with ranks(str(recipe.train.device)) as group:
         _train(recipe, folder, group, resume=True)
     return folder.path
 
 
+def study_folder(study: str | Path) -> Path:
+    """Return the folder that the runs of a study go to by default: ``runs/STUDY``."""
+    return Path("runs") / Path(study).stem
+
+
 def study(
-    recipes: Sequence[Recipe] | str | Path,
-    out: str | Path | None = None,
-    *,
-    overrides: Sequence[str] = (),
-    on_run: Callable[[Recipe], None] = lambda _: None,
+    recipes: Sequence[Recipe] | str | Path, out: str | Path | None = None, *, overrides: Sequence[str] = ()
 ) -> list[Path]:
     """Train several recipes one after the other and return their run folders; finished ones are kept as they are.
 
     Args:
         recipes: recipes, or what `load_study` reads.
-        out: folder of the runs; by default ``runs``.
+        out: folder of the runs; by default ``runs/STUDY``, or ``runs`` for a list of recipes.
         overrides: on top of every recipe.
-        on_run: called before each run.
     """
     if isinstance(recipes, str | Path):
+        out = out if out is not None else study_folder(recipes)
         recipes = load_study(recipes, overrides)
+    else:
+        recipes = [overridden(recipe, overrides) for recipe in recipes]
     root = Path(out if out is not None else "runs")
     resolved = [resolve(recipe) for recipe in recipes]
     # One process group for all runs; a run that asks for it again gets this one.
     with ranks(_one_device(resolved)) as group:
         # All of them are looked at before the first one trains: a typo in the last recipe must not cost a night.
-        if group.main:
-            for position, recipe in enumerate(resolved):
-                _check_startable(recipe, root, [earlier.name for earlier in resolved[:position]])
-        group.wait()
-        return [_start_or_resume(recipe, RunFolder(root / recipe.name), on_run) for recipe in resolved]
+        for recipe in resolved:
+            _check_startable(recipe, root, resolved, group)
+        return [_start_or_resume(recipe, RunFolder(root / recipe.name)) for recipe in resolved]
+
+
+def _start_or_resume(recipe: Recipe, folder: RunFolder) -> Path:
+    return _resume(folder, recipe) if folder.exists() else train(recipe, folder.path)
 
 
 def _one_device(recipes: Sequence[Recipe]) -> str:
@@ -252,26 +267,25 @@ def _one_device(recipes: Sequence[Recipe]) -> str:
     return devices.pop()
 
 
-def _check_startable(recipe: Recipe, root: Path, earlier: Sequence[str]) -> None:
+def _check_startable(recipe: Recipe, root: Path, siblings: Sequence[Recipe], group: Ranks) -> None:
     """Raise what would go wrong in the first seconds of a run."""
     folder = RunFolder(root / recipe.name)
     if folder.exists():
-        _check_same(folder.recipe(), recipe, folder)
+        check_same(folder.recipe(), recipe, folder.path)
         return
-    source = build_source(recipe)
-    label_space(recipe, source)
-    for split in (recipe.data.train, recipe.data.validation):
-        source.records(split)
-    if recipe.train.continue_from not in earlier:
+    parts = Parts(recipe, group)
+    parts.check()
+    earlier = {sibling.name: sibling for sibling in siblings[: siblings.index(recipe)]}
+    if recipe.train.continue_from in earlier:
+        check_same(earlier[recipe.train.continue_from], recipe, root / recipe.train.continue_from)
+    else:
         _origin(recipe, folder)
 
 
-def _start_or_resume(recipe: Recipe, folder: RunFolder, on_run: Callable[[Recipe], None]) -> Path:
-    on_run(recipe)
-    if not folder.exists():
-        return train(recipe, folder.path)
-    changes = [f"train.{key}={value}" for key, value in zip(("epochs", "steps"), _length(recipe), strict=True) if value]
-    return resume(folder.path, overrides=changes)
+def _outcome(recipe: Recipe) -> tuple[Any, ...]:
+    """Return what decides the facts of a finished run: its length and how it is scored."""
+    settings = recipe.evaluate
+    return recipe.train.epochs, recipe.train.steps, settings.checkpoint, settings.examples
 
 
 def overridden(recipe: Recipe | str | Path, overrides: Sequence[str]) -> Recipe:
@@ -281,59 +295,23 @@ def overridden(recipe: Recipe | str | Path, overrides: Sequence[str]) -> Recipe:
     return load_recipe(recipe, overrides)
 
 
-def _length(recipe: Recipe) -> tuple[int | None, int | None]:
-    return recipe.train.epochs, recipe.train.steps
-
-
-FREE = {
-    "name",
-    "evaluate",
-    "train.epochs",
-    "train.steps",
-    "train.workers",
-    "train.validate_every",
-    "train.continue_from",
-}
-"""What may change between two starts of a run: it does not touch what the checkpoint stands for."""
-
-
-def _check_same(stored: Recipe, wanted: Recipe, folder: RunFolder) -> None:
-    """Refuse to go on with a run under a recipe that would have made another one."""
-    before, after = _flat(stored.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
-    for key in sorted(before.keys() | after.keys()):
-        if key in FREE or key.split(".")[0] in FREE or before.get(key) == after.get(key):
-            continue
-        raise RunError(
-            f"{folder.path}: was trained with {key}={before.get(key)}, not {after.get(key)}: choose another folder "
-            "(--out) or another name, or remove this one"
-        )
-    for length, name in zip(zip(_length(stored), _length(wanted), strict=True), ("epochs", "steps"), strict=True):
-        if length[0] is not None and length[1] is not None and length[1] < length[0]:
-            raise RunError(
-                f"{folder.path}: was planned for {length[0]} {name}, more than {length[1]}: choose another name"
-            )
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dictionaries with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
-
-
 def _train(recipe: Recipe, folder: RunFolder, group: Ranks, *, resume: bool) -> None:
     parts = Parts(recipe, group)
-    training, validation = parts.training, parts.validation
     peak = PeakMemory(group.device)
+    # Whatever can be wrong is found before the first file is written.
+    parts.check()
+    training, validation = parts.training, parts.validation
     loader = parts.train_loader()
     origin = _origin(recipe, folder) if not resume else None
+    facts = describe(group, {"training": training, "validation": validation})
+    if resume:
+        _check_data(folder, facts["dataset"])
+    group.wait()
     if group.main:
         if origin is not None:
             _copy_state(origin, folder)
         folder.metrics_file.unlink(missing_ok=True)
         folder.write_recipe(recipe, parts.labels)
-        facts = describe(group, {"training": training, "validation": validation})
         write_json(folder.environment_file, facts)
     group.wait()
 
@@ -360,7 +338,7 @@ def _train(recipe: Recipe, folder: RunFolder, group: Ranks, *, resume: bool) -> 
         resume=go_on,
     )
     training_facts = {
-        "epochs": progress.epoch,
+        "epochs": progress.epoch + (progress.batch > 0),
         "steps": progress.step,
         "batch": recipe.train.batch,
         "seconds": progress.seconds,
@@ -404,6 +382,16 @@ def _examples(ids: Sequence[str], count: int) -> set[str]:
     return {ids[i] for i in np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)}
 
 
+def _check_data(folder: RunFolder, dataset: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run on other files than those it began with."""
+    before = folder.read(folder.environment_file).get("dataset", {})
+    if before.get("fingerprint") != dataset["fingerprint"]:
+        raise RunError(
+            f"{folder.path}: the images or masks have changed since the run began: restore them, or train anew in "
+            "another folder"
+        )
+
+
 def _origin(recipe: Recipe, folder: RunFolder) -> RunFolder | None:
     """Return the run that this one continues.
 
@@ -416,7 +404,7 @@ def _origin(recipe: Recipe, folder: RunFolder) -> RunFolder | None:
     candidates = [RunFolder(folder.path.parent / name), RunFolder(name)]
     for origin in candidates:
         if origin.exists():
-            _check_same(origin.recipe(), recipe, origin)
+            check_same(origin.recipe(), recipe, origin.path)
             return origin
     raise RunError(
         f"{candidates[0].path}: no such run to continue: train it first, or start from scratch with "

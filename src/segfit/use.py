@@ -14,7 +14,7 @@ from segfit.config import Recipe
 from segfit.data import Record, Source, SourceMask
 from segfit.data.ade20k import published_labels
 from segfit.data.decode import read_image
-from segfit.errors import DataError
+from segfit.errors import DataError, RecipeError, RunError
 from segfit.evaluation.engine import write_label_map
 from segfit.evaluation.facts import evaluation_facts, scores_facts
 from segfit.folder import RunFolder
@@ -60,7 +60,8 @@ def evaluate(
     chosen = checkpoint or recipe.evaluate.checkpoint
     with ranks(str(recipe.train.device)) as group:
         parts = Parts(recipe, group, folder.labels())
-        records = parts.validation if split is None else parts.records(split)
+        _check_classes(parts, folder)
+        records = _split(parts.source, recipe, split)
         load_weights(folder.best if chosen == "best" else folder.last, parts.model)
         evaluation = parts.score(records)
         facts = evaluation_facts(evaluation, parts.labels, split=split or recipe.data.validation, checkpoint=chosen)
@@ -145,6 +146,8 @@ def submit(
         checkpoint: by default the recipe's choice.
         overrides: on the stored recipe (``data.root=…``).
     """
+    if images and split is not None:
+        raise RecipeError("--split and --images exclude each other: name either a split or images")
     if images:
         items = [(file.stem, file) for file in list_images(images)]
     else:
@@ -176,13 +179,16 @@ def score(
         overrides: on the recipe.
     """
     read = read_submission(Path(submission))
-    recipe = resolve(overridden(against, overrides))
-    source = build_source(recipe)
-    labels = label_space(recipe, source)
-    chosen = split or recipe.data.validation
-    truth = _Masks(source, source.records(chosen))
+    if not isinstance(against, Recipe) and RunFolder(against).exists():
+        folder, recipe = _opened(against, overrides)
+        source, labels = build_source(recipe), folder.labels()
+    else:
+        recipe = resolve(overridden(against, [*HERE, *overrides]))
+        source = build_source(recipe)
+        labels = label_space(recipe, source)
+    truth = _Masks(source, _split(source, recipe, split))
     result = score_submission(read, truth, labels)
-    return {"split": chosen, "images": len(truth), **scores_facts(result, labels)}
+    return {"split": split or recipe.data.validation, "images": len(truth), **scores_facts(result, labels)}
 
 
 class _Masks(Mapping[str, SourceMask]):
@@ -254,16 +260,39 @@ def list_images(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def _split(source: Source, recipe: Recipe, split: str | None) -> list[Record]:
-    return source.records(split or recipe.data.validation)
+    """Return the records of a split; of the recipe's own validation split, as many as the recipe takes."""
+    if split is None or split == recipe.data.validation:
+        records = source.records(recipe.data.validation)[: recipe.data.limit_validation]
+    else:
+        records = source.records(split)
+    if not records:
+        raise DataError(f"{recipe.data.root}: the split {split or recipe.data.validation!r} has no images")
+    return records
+
+
+def _check_classes(parts: Parts, folder: RunFolder) -> None:
+    """Refuse to score a model on data, or under overrides, whose classes are not those that it learnt."""
+    if parts.recipe.labels.ratios == "dataset":
+        return  # the choice depends on the training masks, which need not be here
+    here, learnt = label_space(parts.recipe, parts.source), parts.labels
+    if (here.names, here.to_train) != (learnt.names, learnt.to_train):
+        raise RunError(
+            f"{folder.path}: learnt {len(learnt)} classes ({learnt.names[0]}, ...), which are not the {len(here)} of "
+            f"{parts.recipe.data.root} ({here.names[0]}, ...): score it on data with its own classes"
+        )
+
+
+HERE = ["train.device=auto", "train.precision=auto", "train.workers=null"]
+"""Overrides that fit a recipe to this machine: for what follows training it does not matter where that was."""
 
 
 def _opened(run: str | Path, overrides: Sequence[str]) -> tuple[RunFolder, Recipe]:
     """Return a run and its recipe, fit for this machine: where it was trained does not matter any more."""
     folder = RunFolder(run).open()
     stored = folder.recipe()
-    here = ["train.device=auto", "train.workers=null"]
-    if stored.train.precision not in config.precisions(hardware()):
-        here.append("train.precision=auto")
+    here = [*HERE]
+    if any(stored.train.precision in native for native in hardware().precisions.values()):
+        here.remove("train.precision=auto")  # the same arithmetic as in training, where this machine has it
     # The weights come from the checkpoint: a pretrained backbone need not be found again.
     if "pretrained" in stored.model.options:
         here.append("model.pretrained=null")

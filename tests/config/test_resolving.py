@@ -11,13 +11,13 @@ from segfit.errors import RecipeError
 from segfit.run import REGISTRIES
 
 
-def machine(**known):
-    return Hardware(**{"device": "cpu", "bf16": False, "fp16": False, "cores": 4, "cache": Path("/cache"), **known})
+def machine(cores=4, **precisions):
+    return Hardware(precisions={"cpu": ["fp32"], **precisions}, cores=cores, cache=Path("/cache"))
 
 
 CPU = machine()
-OLD_GPU = machine(device="cuda", fp16=True)
-NEW_GPU = machine(device="cuda", fp16=True, bf16=True)
+OLD_GPU = machine(cuda=["fp16", "fp32"])
+NEW_GPU = machine(cuda=["bf16", "fp16", "fp32"])
 
 
 def resolved(tree, hardware=CPU):
@@ -44,6 +44,7 @@ def test_auto_precision_is_what_the_hardware_has(hardware, precision):
         ({"train": {"epochs": 1, "precision": "bf16"}}, CPU, "would only emulate bf16.*use fp32"),
         ({"train": {"epochs": 1, "precision": "bf16"}}, OLD_GPU, "would only emulate bf16.*use fp16 or fp32"),
         ({"train": {"epochs": 1, "precision": "fp16"}}, CPU, "would only emulate fp16.*use fp32"),
+        ({"train": {"epochs": 1, "precision": "bf16", "device": "cpu"}}, NEW_GPU, "this CPU would only emulate bf16"),
         ({"data": {"name": "ade20k"}}, CPU, "data.root: say where the ade20k dataset is"),
         ({"data": {"name": "ade21k"}}, CPU, r"no data is called 'ade21k' \(did you mean 'ade20k'\?\)"),
         ({"model": {"name": "unte"}}, CPU, r"no model is called 'unte' \(did you mean 'unet'\?\)"),
@@ -55,6 +56,17 @@ def test_auto_precision_is_what_the_hardware_has(hardware, precision):
 def test_what_a_machine_or_a_component_lacks_is_refused(tree, hardware, message):
     with pytest.raises(RecipeError, match=message):
         resolved(tree, hardware)
+
+
+def test_the_cpu_of_a_gpu_machine_is_judged_by_itself():
+    assert resolved({"train": {"epochs": 1, "device": "cpu"}}, NEW_GPU).train.precision == "fp32"
+
+
+def test_a_weights_file_is_stored_so_that_it_is_found_from_any_folder():
+    tree = {"model": {"name": "deeplabv3", "pretrained": "weights/resnet.safetensors"}}
+    assert resolved(tree).model.options["pretrained"] == str(Path("weights/resnet.safetensors").absolute())
+    tree["model"]["pretrained"] = "imagenet"
+    assert resolved(tree).model.options["pretrained"] == "imagenet"
 
 
 def test_presets_fill_only_what_is_left_open():

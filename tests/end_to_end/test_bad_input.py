@@ -140,6 +140,42 @@ def test_batch_larger_than_the_dataset(broken, cli):
     assert "train.batch" in refused(cli, *train, "train.batch=64")
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.width=0", "model.width"),
+        ("loss.class_weights=[1.0]", "class_weights"),
+        ("evaluate.score=accuracy", "evaluate.score"),
+        ("train.accumulate=3", "accumulate"),
+    ],
+)
+def test_an_impossible_value_leaves_nothing_behind(broken, cli, tmp_path, override, message):
+    _, train = broken
+    assert message in refused(cli, *train, override)
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_weights_leave_nothing_behind(broken, cli, tmp_path):
+    _, train = broken
+    said = refused(cli, *train, "model.name=deeplabv3", "model.pretrained=typo.safetensors")
+    assert "typo.safetensors" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_changed_data_is_not_trained_on_silently(broken, cli, tmp_path):
+    root, train = broken
+    cli(*train)
+    image = first(root, "images")
+    image.write_bytes(image.read_bytes() + b"\0")
+    said = refused(cli, "train", "--resume", tmp_path / "run", "train.epochs=3")
+    assert "have changed since the run began" in said
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_a_model_is_not_scored_on_other_classes(trained, cli):
+    assert "learnt" in refused(cli, "evaluate", trained, "labels.top=3")
+
+
 def test_a_file_where_the_run_should_go(broken, cli, tmp_path):
     _, train = broken
     (tmp_path / "run").write_text("in the way")

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 VERBS = ["study", "train", "evaluate", "compare", "report", "predict", "submit", "score", "classes", "recipe", "data"]
@@ -55,7 +57,7 @@ def test_the_papers_coverage_is_printed(cli):
     assert len(facts["classes"]) == 11
 
 
-def test_recipes_are_listed_shown_and_trained_from_the_copy(cli, tmp_path, scenes):
+def test_recipes_are_listed_and_shown_so_that_a_copy_is_the_same(cli, tmp_path, scenes):
     assert "paper/unet-10" in cli("recipe", "list").stdout
     assert "paper/unet-10" in json.loads(cli("recipe", "list", "--json").stdout)["recipes"]
     copy = tmp_path / "mine.yaml"
@@ -88,6 +90,25 @@ def test_documented_recipes_exist(cli):
     for words in documented_commands():
         if words[0] == "train" and "--resume" not in words:
             cli("recipe", "show", words[1])
+
+
+def test_the_readmes_study_starts_on_the_readmes_folders(tmp_path, scenes, monkeypatch):
+    """The README's own YAML, with its DATA laid out as it says, passes every check that comes before training."""
+    from segfit import run
+    from segfit.config import load_study
+    from segfit.training.parallel import Ranks
+
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    yaml = text.split("```yaml")[1].split("```")[0].replace("pretrained: imagenet", "pretrained: null")
+    for kind, source in (("images", "images"), ("masks", "annotations")):
+        for split, origin in (("train", "training"), ("val", "validation")):
+            shutil.copytree(scenes / source / origin, tmp_path / "DATA" / kind / split)
+    (tmp_path / "DATA" / "classes.txt").write_text("\n".join(f"class {i}" for i in range(151)))
+    (tmp_path / "mine.yaml").write_text(yaml)
+    monkeypatch.chdir(tmp_path)
+    recipes = [run.resolve(recipe) for recipe in load_study("mine.yaml", ["train.batch=2"])]
+    for recipe in recipes:
+        run._check_startable(recipe, tmp_path / "runs", recipes, Ranks(device=torch.device("cpu")))
 
 
 @pytest.fixture(scope="module")
@@ -219,4 +240,17 @@ def test_ctrl_c_leaves_a_resumable_run(tiny, tmp_path, cli):
     assert process.returncode == 130
     assert f"segfit train --resume {run}" in said
     assert "Traceback" not in said
-    assert cli("compare", run, check=2).stderr.startswith("segfit: ")
+    assert "--resume" in cli("compare", run, check=2).stderr
+    lines = (run / "events.jsonl").read_text().splitlines()
+    done = json.loads(lines[-1])["step"]
+    again = subprocess.Popen([Path(sys.executable).parent / "segfit", "train", "--resume", str(run)])
+    new: list[dict[str, object]] = []
+    for _ in range(900):
+        new = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()[len(lines) :]]
+        if any(event["event"] == "validation" for event in new):
+            break
+        time.sleep(0.1)
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(60) == 128 + signal.SIGTERM
+    assert new[0]["event"] == "start"
+    assert new[0]["step"] >= done

@@ -8,7 +8,8 @@ is what a run stores and what trains again identically.
 """
 
 from segfit.config.reading import build_recipe, load_recipe, load_study, merge, shipped, to_yaml
-from segfit.config.resolving import PRESETS, Hardware, precisions, resolve
+from segfit.config.resolving import PRESETS, Hardware, resolve
+from segfit.config.sameness import check_same
 from segfit.config.schema import json_schema
 from segfit.config.sections import (
     AugmentConfig,
@@ -41,11 +42,11 @@ __all__ = [
     "Section",
     "TrainConfig",
     "build_recipe",
+    "check_same",
     "json_schema",
     "load_recipe",
     "load_study",
     "merge",
-    "precisions",
     "resolve",
     "shipped",
     "to_yaml",

@@ -126,9 +126,9 @@ def _tree(spec: str | Path, *, beside: Path | None = None, seen: tuple[str, ...]
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
-    if str(path) in seen:
+    if str(path.resolve()) in seen:
         raise RecipeError(f"{spec}: the recipes extend one another in a circle")
-    return merge(_tree(str(parent), beside=path.parent, seen=(*seen, str(path))), tree, Recipe)
+    return merge(_tree(str(parent), beside=path.parent, seen=(*seen, str(path.resolve()))), tree, Recipe)
 
 
 def _read(spec: str | Path, kind: Literal["recipe", "study"], beside: Path | None = None) -> tuple[Path, Any]:
@@ -147,8 +147,8 @@ def _read(spec: str | Path, kind: Literal["recipe", "study"], beside: Path | Non
 
 
 def _find(spec: str | Path, kind: Literal["recipe", "study"], beside: Path | None) -> Path:
-    for base in (Path(), beside):
-        path = (base or Path()) / spec
+    # A file named inside another one is looked for beside that one first.
+    for path in (*([beside / spec] if beside is not None else []), Path(spec)):
         if (path / "recipe.json").is_file() and kind == "recipe":
             return path / "recipe.json"
         if path.is_file():

@@ -1,15 +1,15 @@
 """Completing a recipe: the one place where values are derived."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from segfit.config.sections import AugmentConfig, Component, EvaluateConfig, Recipe, TrainConfig
 from segfit.errors import RecipeError
 from segfit.registry import Registry
 
-__all__ = ["PRESETS", "Hardware", "precisions", "resolve"]
+__all__ = ["PRESETS", "Hardware", "resolve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,18 +17,20 @@ class Hardware:
     """What `resolve` needs to know of the machine.
 
     Attributes:
-        device: ``"cuda"`` or ``"cpu"``, the best there is.
-        bf16: bfloat16 arithmetic is native, not emulated.
-        fp16: the same for float16.
+        precisions: of each usable device (``"cpu"``, ``"cuda"``) the arithmetic that is native there, not emulated, the
+            fastest first.
         cores: CPU cores for this rank.
         cache: folder for generated data.
     """
 
-    device: Literal["cpu", "cuda"]
-    bf16: bool
-    fp16: bool
+    precisions: Mapping[str, Sequence[str]]
     cores: int
     cache: Path
+
+    @property
+    def device(self) -> str:
+        """The best device."""
+        return "cuda" if "cuda" in self.precisions else "cpu"
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -54,7 +56,7 @@ def resolve(recipe: Recipe, registries: Mapping[str, Registry[Any]], hardware: H
     """
     sections: dict[str, Any] = {
         "data": _resolve_data(recipe, registries["data"], hardware),
-        "model": _with_options(recipe.model, registries["model"]),
+        "model": _resolve_model(recipe.model, registries["model"]),
         "loss": _with_options(recipe.loss, registries["loss"]),
         "augment": _resolve_augment(recipe.augment),
         "train": _resolve_train(recipe.train, hardware),
@@ -66,6 +68,15 @@ def resolve(recipe: Recipe, registries: Mapping[str, Registry[Any]], hardware: H
 def _with_options(component: Component, registry: Registry[Any]) -> Component:
     """Return the component with its options checked and completed."""
     return component.model_copy(update=registry.options(component.name, component.options))
+
+
+def _resolve_model(model: Component, registry: Registry[Any]) -> Component:
+    resolved = _with_options(model, registry)
+    weights = resolved.options.get("pretrained")
+    if isinstance(weights, str) and Path(weights).suffix:
+        # The stored recipe must mean the same file from any folder.
+        return resolved.model_copy(update={"pretrained": str(Path(weights).expanduser().absolute())})
+    return resolved
 
 
 def _resolve_data(recipe: Recipe, registry: Registry[Any], hardware: Hardware) -> Component:
@@ -93,23 +104,17 @@ def _resolve_augment(augment: AugmentConfig) -> AugmentConfig:
 
 def _resolve_train(train: TrainConfig, hardware: Hardware) -> TrainConfig:
     device = hardware.device if train.device == "auto" else train.device
-    if device == "cuda" and hardware.device != "cuda":
+    if device not in hardware.precisions:
         raise RecipeError("train.device: no CUDA GPU is usable here: set train.device=cpu")
-    usable = precisions(hardware, device)
-    precision = usable[0] if train.precision == "auto" else train.precision
-    if precision not in usable:
+    native = hardware.precisions[device]
+    precision = native[0] if train.precision == "auto" else train.precision
+    if precision not in native:
         raise RecipeError(
             f"train.precision: this {device.upper()} would only emulate {precision}, many times slower: "
-            f"use {' or '.join(usable)}"
+            f"use {' or '.join(native)}"
         )
     workers = min(8, hardware.cores - 1) if train.workers is None else train.workers
     return train.model_copy(update={"device": device, "precision": precision, "workers": workers})
-
-
-def precisions(hardware: Hardware, device: str | None = None) -> list[str]:
-    """Return the precisions that `device` (by default the best one) computes in natively, the best one first."""
-    gpu = (device or hardware.device) == "cuda"
-    return ["bf16"] * hardware.bf16 + ["fp16"] * (gpu and hardware.fp16) + ["fp32"]
 
 
 def _resolve_evaluate(recipe: Recipe) -> EvaluateConfig:

@@ -5,7 +5,7 @@ on nothing else. A worker that meets bad data returns the error as a value, beca
 the text of a traceback.
 """
 
-import signal
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
@@ -259,8 +259,10 @@ def _stack(samples: list[Sample]) -> Stacked:
 
 
 def _start_worker(_worker: int) -> None:
-    # Ctrl-C reaches the whole process group; the main process still needs its batch to end the step it is in.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C and job schedulers signal the whole process group; the main process still needs its batch to end the step
+    # it is in, and ends its workers itself.
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
     # One thread per process: the processes are the parallelism.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

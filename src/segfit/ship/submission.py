@@ -26,7 +26,7 @@ from segfit.errors import SubmissionError
 from segfit.evaluation.confusion import confusion_matrix
 from segfit.evaluation.metrics import Scores, scores
 from segfit.folder import replacing
-from segfit.labels import IGNORE, OTHER, LabelSpace
+from segfit.labels import IGNORE, LabelSpace
 from segfit.ship.rle import (
     HIGHEST_CLASS,
     LabelMap,
@@ -322,6 +322,6 @@ def _train_ids(labels: LabelSpace) -> NDArray[np.uint8]:
     lookup = labels.lookup()
     known = np.flatnonzero((lookup >= 0) & (lookup != IGNORE))
     table[known] = lookup[known]
-    if table[0] == none and OTHER in labels.names:
-        table[0] = labels.names.index(OTHER)
+    if table[0] == none and labels.extra is not None:
+        table[0] = labels.extra
     return table

@@ -22,10 +22,11 @@ def hardware() -> Hardware:
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "segfit"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    native: dict[str, tuple[str, ...]] = {"cpu": ("bf16", "fp32") if _cpu_has_bf16() else ("fp32",)}
     if torch.cuda.is_available():
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Hardware(device="cuda", bf16=bf16, fp16=True, cores=cores, cache=cache)
-    return Hardware(device="cpu", bf16=_cpu_has_bf16(), fp16=False, cores=cores, cache=cache)
+        native["cuda"] = ("bf16", "fp16", "fp32") if bf16 else ("fp16", "fp32")
+    return Hardware(precisions=native, cores=cores, cache=cache)
 
 
 def _cpu_has_bf16() -> bool:
@@ -64,6 +65,9 @@ class PeakMemory:
         self.kind = "allocated on the GPU" if device.type == "cuda" else "resident in RAM"
         self._floor = 0
         if device.type == "cuda":
+            # What an earlier run left in reference cycles would count as this one's.
+            gc.collect()
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
         else:
             _give_back()

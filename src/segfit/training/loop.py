@@ -165,44 +165,48 @@ class _Trainer:
     # --- one epoch ---
 
     def _train_epoch(self) -> None:
+        """Train to the end of the epoch under way, or to the last step if that comes first."""
         self.model.train()
-        progress, started, logged = self.progress, time.perf_counter(), time.perf_counter()
-        before, earlier, seconds = progress.batch, progress.train_seconds, progress.seconds
-        loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.ranks.device)
-        weight_sum = torch.tensor(progress.weight_sum, dtype=torch.float64, device=self.ranks.device)
+        progress, logged = self.progress, time.perf_counter()
+        clock = _Clock(progress)
+        sums = torch.tensor([progress.loss_sum, progress.weight_sum], dtype=torch.float64, device=self.ranks.device)
         for batch in self.loader.epoch(progress.epoch, start=progress.batch):
-            step_loss, weight = self._train_step(batch)
-            loss_sum += step_loss * weight
-            weight_sum += weight
+            loss, weight = self._train_step(batch)
+            # A step that the scaler skips in float16 has no finite loss; it is none of the mean.
+            sums += torch.where(loss.isfinite(), torch.stack([loss * weight, weight]), 0.0)
             progress.step += 1
             progress.batch += 1
-            now = time.perf_counter()
-            progress.train_seconds, progress.seconds = earlier + now - started, seconds + now - started
             last = progress.batch == len(self.loader) or progress.step == self.total
-            if now - logged > LOG_SECONDS or last or self.stop.number:
-                self._log_step(step_loss, (progress.batch - before) / (now - started))
-                logged = now
-            # Asking the other ranks makes the GPU wait, so several ranks ask now and then only.
-            if (self.ranks.world == 1 or progress.step % 10 == 0) and self._asked_to_stop() and not last:
-                progress.loss_sum, progress.weight_sum = loss_sum.item(), weight_sum.item()
-                self._save()
-                self.stop.check()
+            if last and self.ranks.device.type == "cuda":
+                torch.cuda.synchronize(self.ranks.device)
+            clock.read()
+            if last or self.stop.number or time.perf_counter() - logged > LOG_SECONDS:
+                self._log_step(loss, clock.steps_per_second())
+                logged = time.perf_counter()
             if last:
                 break
-        self._end_epoch((loss_sum / weight_sum.clamp(min=1)).item(), (progress.batch - before), started)
+            if self._time_to_ask() and self._asked_to_stop():
+                progress.loss_sum, progress.weight_sum = sums.tolist()
+                self._save()
+                self.stop.check()
+        self._end_epoch(sums, clock)
 
-    def _end_epoch(self, mean_loss: float, steps: int, started: float) -> None:
-        progress, seconds = self.progress, time.perf_counter() - started
-        progress.epoch += 1
-        progress.batch, progress.loss_sum, progress.weight_sum = 0, 0.0, 0.0
+    def _end_epoch(self, sums: Tensor, clock: "_Clock") -> None:
+        """Close an epoch; one that the last step cut short stays open, so that a longer run can go on with it."""
+        progress, (loss_sum, weight_sum) = self.progress, sums.tolist()
+        complete = progress.batch == len(self.loader)
+        number = progress.epoch + 1
+        progress.loss_sum, progress.weight_sum = (0.0, 0.0) if complete else (loss_sum, weight_sum)
+        if complete:
+            progress.epoch, progress.batch = number, 0
         self._save()
         self.events.write(
             "epoch",
-            epoch=progress.epoch,
+            epoch=number,
             step=progress.step,
-            loss=mean_loss,
-            seconds=seconds,
-            images_per_second=steps * self.recipe.train.batch / seconds,
+            loss=loss_sum / weight_sum if weight_sum else 0.0,
+            seconds=clock.seconds(),
+            images_per_second=clock.steps_per_second() * self.recipe.train.batch,
             memory=progress.memory,
         )
         if self._asked_to_stop():
@@ -211,10 +215,9 @@ class _Trainer:
     def _log_step(self, loss: Tensor, steps_per_second: float) -> None:
         value = loss.item()
         if not math.isfinite(value):
-            raise RunError(
-                f"{self.folder.path}: the loss is {value} at step {self.progress.step}: lower optim.lr, set "
-                "optim.clip_norm=1 or train.precision=fp32; the last checkpoint is from before"
-            )
+            if self.scaler.is_enabled() and self.scaler.get_scale() >= 1:
+                return  # the scaler skips this step and goes on with a smaller scale
+            raise self._diverged("the loss", value)
         self.progress.memory = max(self.progress.memory, self.peak.read())
         self.events.write(
             "step",
@@ -224,6 +227,12 @@ class _Trainer:
             lr=learning_rate(self.recipe.optim, self.progress.step - 1, self.total),
             images_per_second=steps_per_second * self.recipe.train.batch,
             memory=self.progress.memory,
+        )
+
+    def _diverged(self, what: str, value: float) -> RunError:
+        return RunError(
+            f"{self.folder.path}: {what} is {value} at step {self.progress.step}: lower optim.lr, set "
+            "optim.clip_norm=1 or train.precision=fp32; the last checkpoint is from before"
         )
 
     # --- one step ---
@@ -238,12 +247,14 @@ class _Trainer:
         targets = [mask.long() for mask in masks.chunk(config.accumulate)]
         weights = [self.loss.weight(target) for target in targets]
         total = self.ranks.sum(torch.stack(weights).sum())
+        # Nothing but ignored pixels: the loss is 0, and 0 / 1 is as good a share as any.
+        total = torch.where(total > 0, total, 1.0)
         loss = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
         for part, (chunk, target, weight) in enumerate(
             zip(images.chunk(config.accumulate), targets, weights, strict=True), 1
         ):
-            share = (weight / total.clamp(min=1)).detach()
-            with self._without_reduction(part < config.accumulate), autocast(self.ranks.device, config.precision):
+            share = weight / total
+            with self._without_reduction(part < len(targets)), autocast(self.ranks.device, config.precision):
                 value = self.step(chunk, target)
                 # The ranks' gradients are averaged; the shares add up to one over all of them, so undo the mean.
                 self.scaler.scale(value * (share * self.ranks.world).to(value.dtype)).backward()
@@ -276,24 +287,32 @@ class _Trainer:
     def _validate_if_due(self) -> None:
         progress = self.progress
         finished = progress.step >= self.total
-        due = finished or (progress.epoch % self.recipe.train.validate_every == 0 and progress.batch == 0)
-        if not due or progress.epoch <= progress.validated:
+        # A run that ends within an epoch is validated as if it had completed it.
+        number = progress.epoch + (1 if finished and progress.batch else 0)
+        due = finished or (number % self.recipe.train.validate_every == 0 and progress.batch == 0)
+        if not due or number <= progress.validated:
             return
         started = time.perf_counter()
         # Ranks that stop at different batches would wait for each other for ever: several finish the pass.
         scores = self.validate(self.stop.check if self.ranks.world == 1 else lambda: None)
-        progress.validated = progress.epoch
+        if not math.isfinite(scores["loss"]):
+            raise self._diverged("the validation loss", scores["loss"])
+        progress.validated = number
         progress.seconds += time.perf_counter() - started
         progress.memory = max(progress.memory, self.peak.read())
-        self.events.write("validation", epoch=progress.epoch, step=progress.step, **scores)
+        self.events.write("validation", epoch=number, step=progress.step, **scores)
         score = scores[self.recipe.evaluate.score]
         if score > progress.best_score:
-            progress.best_epoch, progress.best_score = progress.epoch, score
+            progress.best_epoch, progress.best_score = number, score
             if self.ranks.main:
-                save_weights(self.folder.best, self.model, {"epoch": progress.epoch, **scores})
+                save_weights(self.folder.best, self.model, {"epoch": number, **scores})
         self._save()
         if self._asked_to_stop() and not finished:
             self.stop.check()
+
+    def _time_to_ask(self) -> bool:
+        """Whether to ask the other ranks for signals: on GPUs that waits for them, so only now and then."""
+        return self.ranks.device.type == "cpu" or self.ranks.world == 1 or self.progress.step % 10 == 0
 
     def _asked_to_stop(self) -> bool:
         """Whether any rank got a signal; all agree, so none is left waiting."""
@@ -310,3 +329,25 @@ class _Trainer:
         self.progress = Progress(**facts["progress"])
         if facts["scaler"]:
             self.scaler.load_state_dict(facts["scaler"])
+
+
+class _Clock:
+    """Adds the time of an epoch to the progress of its run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._started = time.perf_counter()
+        self._before = (progress.train_seconds, progress.seconds, progress.step)
+
+    def read(self) -> None:
+        """Bring the progress up to now."""
+        elapsed = time.perf_counter() - self._started
+        self.progress.train_seconds, self.progress.seconds = self._before[0] + elapsed, self._before[1] + elapsed
+
+    def seconds(self) -> float:
+        """Return the time since the start, as last read."""
+        return self.progress.train_seconds - self._before[0]
+
+    def steps_per_second(self) -> float:
+        """Return the mean speed since the start."""
+        return (self.progress.step - self._before[2]) / max(self.seconds(), 1e-9)

@@ -82,8 +82,9 @@ def ranks(device: str) -> Iterator[Ranks]:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    if device == "cuda" and local >= torch.cuda.device_count():
-        raise RecipeError(f"{world} ranks were started but there are {torch.cuda.device_count()} GPUs: start fewer")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if device == "cuda" and here > torch.cuda.device_count():
+        raise RecipeError(f"{here} ranks were started here but there are {torch.cuda.device_count()} GPUs: start fewer")
     place = torch.device(device, local) if device == "cuda" else torch.device(device)
     if device == "cuda":
         torch.cuda.set_device(place)
@@ -126,8 +127,6 @@ class HostSyncBatchNorm(BatchNorm2d):
         sums = torch.cat([values.sum((0, 2, 3)), values.new_tensor([values.numel() / values.shape[1]])])
         sums = _sum_over_ranks(sums)
         count = sums[-1].detach()
-        if count == 1:
-            return super().forward(x)
         mean = (sums[:-1] / count).view(1, -1, 1, 1)
         centred = values - mean
         variance = (_sum_over_ranks(centred.square().sum((0, 2, 3))) / count).view(1, -1, 1, 1)
