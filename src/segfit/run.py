@@ -28,7 +28,7 @@ from segfit.registry import Registry
 from segfit.training.checkpoint import load_weights
 from segfit.training.device import PeakMemory, hardware
 from segfit.training.environment import describe
-from segfit.training.loop import fit
+from segfit.training.loop import Trainer
 from segfit.training.parallel import Ranks, ranks
 
 __all__ = [
@@ -326,17 +326,17 @@ def _train(recipe: Recipe, folder: RunFolder, group: Ranks, *, resume: bool) -> 
         }
 
     go_on = (resume and folder.last.is_file()) or origin is not None
-    progress = fit(
-        parts.model,
-        parts.loss,
-        loader,
-        validate,
+    trainer = Trainer(
+        model=parts.model,
+        loss=parts.loss,
+        loader=loader,
+        validate=validate,
         recipe=recipe,
         folder=folder,
         ranks=group,
         peak=peak,
-        resume=go_on,
     )
+    progress = trainer.run(resume=go_on)
     training_facts = {
         "epochs": progress.epoch + (progress.batch > 0),
         "steps": progress.step,

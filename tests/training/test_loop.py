@@ -61,7 +61,7 @@ class StopAfter:
 
     def __init__(self, monkeypatch, count, number):
         self.left, self.number = count, number
-        original = loop._Trainer._train_step
+        original = loop.Trainer._train_step
 
         def counted(trainer, batch):
             self.left -= 1
@@ -69,7 +69,7 @@ class StopAfter:
                 os.kill(os.getpid(), self.number)
             return original(trainer, batch)
 
-        monkeypatch.setattr(loop._Trainer, "_train_step", counted)
+        monkeypatch.setattr(loop.Trainer, "_train_step", counted)
 
 
 @pytest.mark.parametrize(

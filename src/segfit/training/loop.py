@@ -26,7 +26,7 @@ from segfit.training.optim import build_optimizer, learning_rate, set_learning_r
 from segfit.training.parallel import Ranks, distribute
 from segfit.training.stop import StopSignal
 
-__all__ = ["Progress", "Validate", "fit", "total_steps"]
+__all__ = ["Progress", "Trainer", "Validate", "total_steps"]
 
 Validate = Callable[[Callable[[], None]], Mapping[str, float]]
 """Scores the model on the validation split (``loss``, ``dice``, …); calls its argument between batches."""
@@ -74,39 +74,6 @@ def total_steps(recipe: Recipe, per_epoch: int) -> int:
     return recipe.train.epochs * per_epoch
 
 
-def fit(
-    model: Segmenter,
-    loss: Loss,
-    loader: TrainLoader,
-    validate: Validate,
-    *,
-    recipe: Recipe,
-    folder: RunFolder,
-    ranks: Ranks,
-    peak: PeakMemory,
-    resume: bool,
-) -> Progress:
-    """Train `model` to the recipe's end and leave checkpoints and events in `folder`.
-
-    Args:
-        model: already on the rank's device.
-        loss: likewise.
-        loader: this rank's share of the training data.
-        validate: scores the model; every rank calls it.
-        recipe: resolved.
-        folder: where to write.
-        ranks: this process among its peers.
-        peak: measures memory since before the model was built.
-        resume: go on from ``checkpoints/last``.
-
-    Raises:
-        Interrupted: a signal came; the last checkpoint is at the step where it came.
-        RunError: the loss is not a number any more, or a checkpoint cannot be read or written.
-    """
-    trainer = _Trainer(model, loss, loader, validate, recipe, folder, ranks, peak)
-    return trainer.run(resume)
-
-
 class _Step(nn.Module):
     """Model and loss as one module: what the ranks share is then one scalar, whatever the output is made of."""
 
@@ -119,30 +86,46 @@ class _Step(nn.Module):
         return self.loss(self.model(images), target)["loss"]  # type: ignore[no-any-return]
 
 
-class _Trainer:
-    """The parts of one run and its progress."""
+@dataclass(kw_only=True)
+class Trainer:
+    """Trains a model to its recipe's end and leaves checkpoints and events in the run folder.
 
-    def __init__(
-        self,
-        model: Segmenter,
-        loss: Loss,
-        loader: TrainLoader,
-        validate: Validate,
-        recipe: Recipe,
-        folder: RunFolder,
-        ranks: Ranks,
-        peak: PeakMemory,
-    ) -> None:
-        self.model, self.loss, self.loader, self.validate = model, loss, loader, validate
-        self.recipe, self.folder, self.ranks, self.peak = recipe, folder, ranks, peak
-        self.optimizer = build_optimizer(model, recipe.optim)
+    Attributes:
+        model: on the rank's device.
+        loss: likewise.
+        loader: this rank's share of the training data.
+        validate: scores the model; every rank calls it.
+        recipe: resolved.
+        folder: where to write.
+        ranks: this process among its peers.
+        peak: measures memory since before the model was built.
+        progress: where the run stands.
+    """
+
+    model: Segmenter
+    loss: Loss
+    loader: TrainLoader
+    validate: Validate
+    recipe: Recipe
+    folder: RunFolder
+    ranks: Ranks
+    peak: PeakMemory
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.optimizer = build_optimizer(self.model, self.recipe.optim)
         # The scaler keeps small float16 gradients from vanishing; the other precisions do not need it.
-        self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=recipe.train.precision == "fp16")
-        self.total = total_steps(recipe, len(loader))
-        self.progress = Progress()
+        self.scaler = torch.amp.GradScaler(self.ranks.device.type, enabled=self.recipe.train.precision == "fp16")
+        self.total = total_steps(self.recipe, len(self.loader))
         self.stop = StopSignal()
 
-    def run(self, resume: bool) -> Progress:
+    def run(self, *, resume: bool) -> Progress:
+        """Train; with `resume`, go on from the last checkpoint.
+
+        Raises:
+            Interrupted: a signal came; the last checkpoint is at the step where it came.
+            RunError: the loss is not a number any more, or a checkpoint cannot be read or written.
+        """
         if resume:
             self._restore()
         # After the weights are loaded: the ranks take them from the first one.
