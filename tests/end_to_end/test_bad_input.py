@@ -22,7 +22,7 @@ def refused(cli, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trian"], "No such cli 'trian'"),
+        (["trian"], "No such command 'trian'"),
         (["train"], "name a recipe"),
         (["train", "paper/unet-11"], "did you mean 'paper/unet-10'?"),
         (["train", "paper/unet-10"], "data.root: say where the ade20k dataset is"),

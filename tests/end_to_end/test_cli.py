@@ -76,7 +76,7 @@ def documented_commands():
                 yield words[words.index("segfit") + 1 :]
 
 
-@pytest.mark.parametrize("words", documented_commands(), ids=" ".join)
+@pytest.mark.parametrize("words", list(documented_commands()), ids=" ".join)
 def test_documented_commands_are_understood(words):
     from segfit.cli import app
 
