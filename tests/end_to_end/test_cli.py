@@ -70,9 +70,10 @@ def documented_commands():
     """Every `segfit` command of the README and the docs, as words."""
     root = Path(__file__).parents[2]
     for page in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
-        for line in page.read_text(encoding="utf-8").splitlines():
-            words = shlex.split(line, comments=True) if line.startswith(("segfit ", "torchrun ")) else []
-            if words:
+        blocks = page.read_text(encoding="utf-8").split("```")[1::2]
+        for line in "".join(blocks).splitlines():
+            if line.startswith(("segfit ", "torchrun ")):
+                words = shlex.split(line, comments=True)
                 yield words[words.index("segfit") + 1 :]
 
 
@@ -183,11 +184,13 @@ def test_predict_writes_what_the_api_predicts(trained, cli, scenes, tmp_path):
 
     image = sorted((scenes / "images" / "validation").iterdir())[0]
     cli("predict", trained, image, "--out", tmp_path / "masks", "--overlay")
-    mask = np.asarray(Image.open(tmp_path / "masks" / f"{image.stem}.png"))
+    with Image.open(tmp_path / "masks" / f"{image.stem}.png") as picture:
+        mask = np.asarray(picture)
     predictor = segfit.load(trained)
     assert (mask == predictor(image)).all()
     assert (mask == predictor(read_image(image))).all()
-    assert Image.open(tmp_path / "masks" / f"{image.stem}.overlay.jpg").size == mask.shape[::-1]
+    with Image.open(tmp_path / "masks" / f"{image.stem}.overlay.jpg") as picture:
+        assert picture.size == mask.shape[::-1]
     assert mask.max() < len(predictor.labels)
 
 
