@@ -206,7 +206,7 @@ def test_whatever_decodes_is_what_the_runs_say(runs: Runs) -> None:
 # --- real masks ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif("SEGFIT_TEST_DATA" not in os.environ, reason="SEGFIT_TEST_DATA names no folder with ADE20K masks")
+@pytest.mark.skipif(not os.environ.get("SEGFIT_TEST_DATA"), reason="SEGFIT_TEST_DATA names no folder with ADE20K masks")
 def test_ade20k_masks_come_back() -> None:
     folder = Path(os.environ["SEGFIT_TEST_DATA"]) / "ade20k-sample" / "ADEChallengeData2016" / "annotations"
     paths = sorted(folder.rglob("*.png"))
