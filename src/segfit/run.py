@@ -127,8 +127,9 @@ class Parts:
         """The loss on the rank's device."""
         return LOSSES.build(self.recipe.loss.name, len(self.labels), **self.recipe.loss.options).to(self.ranks.device)
 
+    @cached_property
     def train_loader(self) -> TrainLoader:
-        """Return this rank's training batches."""
+        """This rank's training batches."""
         train = self.recipe.train
         assert train.workers is not None, "the recipe is resolved"
         return TrainLoader(
@@ -146,7 +147,7 @@ class Parts:
 
     def check(self) -> None:
         """Build everything once, so that what is wrong with any part is raised."""
-        _ = self.validation, self.model, self.loss, self.train_loader()
+        _ = self.validation, self.model, self.loss, self.train_loader
 
     def score(self, records: Sequence[Record], **more: Any) -> Evaluation:
         """Score the model on `records`; `more` as in `evaluate_model`."""
@@ -301,7 +302,6 @@ def _train(recipe: Recipe, folder: RunFolder, group: Ranks, *, resume: bool) -> 
     # Whatever can be wrong is found before the first file is written.
     parts.check()
     training, validation = parts.training, parts.validation
-    loader = parts.train_loader()
     origin = _origin(recipe, folder) if not resume else None
     facts = describe(group, {"training": training, "validation": validation})
     if resume:
@@ -329,7 +329,7 @@ def _train(recipe: Recipe, folder: RunFolder, group: Ranks, *, resume: bool) -> 
     trainer = Trainer(
         model=parts.model,
         loss=parts.loss,
-        loader=loader,
+        loader=parts.train_loader,
         validate=validate,
         recipe=recipe,
         folder=folder,
