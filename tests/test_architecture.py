@@ -27,6 +27,7 @@ ORDER = [
     "recipes",
     "run",
     "use",
+    "curation",
     "cli",
     "__main__",
 ]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from segfit import config
 from segfit.config import Recipe, check_same, load_recipe, load_study
 from segfit.data import SOURCES, Record, Source
+from segfit.data.census import count_ratios
 from segfit.data.loader import EvalLoader, TrainLoader
-from segfit.data.ratios import count_ratios
 from segfit.errors import DataError, RecipeError, RunError
 from segfit.evaluation.engine import Evaluation, evaluate_model, write_label_map
 from segfit.evaluation.facts import evaluation_facts

@@ -14,6 +14,7 @@ from segfit.config import Recipe
 from segfit.data import Record, Source, SourceMask
 from segfit.data.ade20k import published_labels
 from segfit.data.decode import read_image
+from segfit.data.files import IMAGE_SUFFIXES
 from segfit.errors import DataError, RecipeError, RunError
 from segfit.evaluation.engine import write_label_map
 from segfit.evaluation.facts import evaluation_facts, scores_facts
@@ -37,8 +38,6 @@ from segfit.training.parallel import ranks
 __all__ = ["classes", "evaluate", "load", "predict", "score", "submit"]
 
 Checkpoint = Literal["best", "last"]
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def evaluate(

@@ -168,5 +168,5 @@ def test_published_files_are_read() -> None:
 
 def test_the_shipped_table_is_the_published_one(root: Path) -> None:
     published = Ade20k(sample_data("ade20k-sample/ADEChallengeData2016"))
-    assert (published.root / OBJECT_INFO).is_file()
+    assert (published.tree.root / OBJECT_INFO).is_file()
     assert published.labels == published_labels() == Ade20k(root).labels

@@ -88,7 +88,14 @@ def _resolve_data(recipe: Recipe, registry: Registry[Any], hardware: Hardware) -
             raise RecipeError(f"data.root: say where the {data.name} dataset is, for example data.root=/path/to/it")
         # Other options are other images: each set of them has its own folder.
         root = hardware.cache / "-".join(["scenes", *(f"{key}{value}" for key, value in sorted(options.items()))])
-    return data.model_copy(update={**options, "root": root.expanduser().absolute()})
+    root = root.expanduser().absolute()
+    changes: dict[str, Any] = {"root": root, "cache": data.cache and data.cache.expanduser().absolute()}
+    for field in ("train", "validation"):
+        split = Path(getattr(data, field))
+        # A list file beside the dataset comes first; the stored recipe must mean the same file from any folder.
+        if split.suffix == ".txt" and not (root / split).is_file() and split.is_file():
+            changes[field] = str(split.absolute())
+    return data.model_copy(update={**options, **changes})
 
 
 def _resolve_augment(augment: AugmentConfig) -> AugmentConfig:

@@ -60,13 +60,17 @@ class DataConfig(Component):
     root: Path | None = None
     """Folder of the dataset. Needed by every kind but scenes, which is written to the cache folder."""
     train: str = "training"
-    """Training split: a folder name, or for the kind `folder` also a list file."""
+    """Training split: a folder name, or a list file with one image per line."""
     validation: str = "validation"
     """Split that is scored and that chooses the best checkpoint."""
     limit_train: Positive | None = None
     """Use only the first so many training images."""
     limit_validation: Positive | None = None
     """Use only the first so many validation images."""
+    cache: Path | None = None
+    """Folder that `segfit data prepare` wrote: training images and masks are read from it, already decoded."""
+    sampling: Literal["uniform", "rare"] = "uniform"
+    """Order of an epoch: every image once, or images with rare classes more often."""
 
 
 class LabelsConfig(Section):

@@ -6,6 +6,7 @@ of image and mask together) -> ``loader`` (batches in a reproducible order).
 A dataset kind is one file in this folder with one class that satisfies `Source` and is registered in `SOURCES`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from segfit.labels import LabelTable
 from segfit.registry import Registry
 
-__all__ = ["SOURCES", "Image", "Record", "Sample", "Source", "SourceMask"]
+__all__ = ["SOURCES", "Image", "Listing", "Record", "Sample", "Source", "SourceMask"]
 
 Image = NDArray[np.uint8]
 """`(H, W, 3)` RGB."""
@@ -38,6 +39,19 @@ class Record:
     id: str
     image: Path
     mask: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Every file of a split, whether or not it has its counterpart.
+
+    Attributes:
+        images: (key, path), sorted by path; a key pairs an image with a mask and becomes the record's id.
+        masks: likewise. A key may occur more than once: that is a fault, which `records` refuses.
+    """
+
+    images: tuple[tuple[str, Path], ...]
+    masks: tuple[tuple[str, Path], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +78,25 @@ class Source(Protocol):
         """The classes that the dataset annotates."""
         ...
 
+    @property
+    def colors(self) -> Sequence[tuple[int, int, int]] | None:
+        """The colour of each class in RGB masks; None where masks hold indices."""
+        ...
+
+    def splits(self) -> list[str]:
+        """Return the names of the splits that are there."""
+        ...
+
+    def listing(self, split: str) -> Listing:
+        """Return every file of a split, paired or not.
+
+        Raises:
+            DataError: no such split.
+        """
+        ...
+
     def records(self, split: str) -> list[Record]:
-        """Return the records of a split (``"training"``, ``"validation"``, …), sorted by id.
+        """Return the records of a split (``"training"``, ``"validation"``, …, or a list file), sorted by id.
 
         Raises:
             DataError: no such split, an image without a mask or a mask without an image.

@@ -13,10 +13,11 @@ import csv
 from importlib.resources import files
 from pathlib import Path
 
-from segfit.data import SOURCES, Record, SourceMask
+from segfit.data import SOURCES, Listing, Record, SourceMask
 from segfit.data.decode import read_index_mask
-from segfit.data.folder import HIGHEST_ID, IMAGE_SUFFIXES, files_by_key, pair, read_text, subfolders
-from segfit.errors import DataError, did_you_mean
+from segfit.data.files import Tree, read_text, subfolders
+from segfit.data.folder import HIGHEST_ID
+from segfit.errors import DataError
 from segfit.labels import LabelTable, distinct_colors
 
 __all__ = ["OBJECT_INFO", "Ade20k", "published_labels"]
@@ -41,7 +42,7 @@ class Ade20k:
 
     def __init__(self, root: Path) -> None:
         _require_layout(root)
-        self.root = root
+        self.tree = Tree(root=root, images=root / IMAGES, masks=root / MASKS, endings=(".png",))
         own = root / OBJECT_INFO
         if own.is_file():
             self._labels = _read_object_info(read_text(own), own)
@@ -53,20 +54,26 @@ class Ade20k:
         """The classes with their pixel ratios: those of the folder's ``objectInfo150.txt``, else the published ones."""
         return self._labels
 
+    @property
+    def colors(self) -> None:
+        """The masks hold indices, not colours."""
+        return
+
+    def splits(self) -> list[str]:
+        """Return the split folders: ``training``, ``validation``."""
+        return self.tree.splits()
+
+    def listing(self, split: str) -> Listing:
+        """Return every file of a split, paired or not (see `segfit.data.files.Tree`)."""
+        return self.tree.listing(split)
+
     def records(self, split: str) -> list[Record]:
-        """Return the records of a split (``training``, ``validation``), sorted by id, which is the file's name.
+        """Return the records of a split or a list file, sorted by id, which is the file's name.
 
         Raises:
             DataError: no such split, an image without a mask or a mask without an image.
         """
-        images = self.root / IMAGES
-        if split not in (found := subfolders(images)):
-            raise DataError(f"{images}: no split folder {split!r}{did_you_mean(split, found)}")
-        return pair(
-            files_by_key(images / split, IMAGE_SUFFIXES),
-            files_by_key(self.root / MASKS / split, (".png",)),
-            images / split,
-        )
+        return self.tree.records(split)
 
     def read_mask(self, record: Record) -> SourceMask:
         """Return the mask of a record: 0 = other, 1..150 = classes.

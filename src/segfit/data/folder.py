@@ -11,24 +11,19 @@ another file that ``data.classes`` names), in the order of their ids; or the row
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segfit.data import SOURCES, Record, SourceMask
+from segfit.data import SOURCES, Listing, Record, SourceMask
 from segfit.data.decode import Color, read_color_mask, read_index_mask
-from segfit.errors import DataError, RecipeError, did_you_mean
+from segfit.data.files import Tree, read_text, require_folder
+from segfit.errors import DataError, RecipeError
 from segfit.labels import LabelTable, distinct_colors
 
-__all__ = ["IMAGE_SUFFIXES", "MASK_SUFFIXES", "Folder", "files_by_key", "pair", "read_text", "subfolders"]
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-"""Endings of image files, in lower case."""
-
-MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
-"""Endings of mask files, in lower case: formats without loss."""
+__all__ = ["Folder"]
 
 HIGHEST_ID = 65535
 CLASSES = "classes.txt"
@@ -74,10 +69,13 @@ class Folder:
             if not all(0 <= i <= HIGHEST_ID for i in ids):
                 raise RecipeError(f"data.{key}: {', '.join(map(str, ids))}: source ids are 0..{HIGHEST_ID}")
         self.root = root
-        self.images = _require_folder(root, images, "images")
-        self.masks = _require_folder(root, masks, "masks")
+        self.tree = Tree(
+            root=root,
+            images=require_folder(root, images, "images"),
+            masks=require_folder(root, masks, "masks"),
+            suffix=suffix,
+        )
         self.first = first
-        self.suffix = suffix
         self._colors: tuple[Color, ...] | None = None
         if colors is None:
             names = _read_names(root / classes)
@@ -92,22 +90,22 @@ class Folder:
         """The classes that the class list or the colour table names, without pixel ratios."""
         return self._labels
 
+    @property
+    def colors(self) -> tuple[Color, ...] | None:
+        """The colour of each class in RGB masks; None for index masks."""
+        return self._colors
+
+    def splits(self) -> list[str]:
+        """Return the sub-folders of the images; ``.`` where there are none."""
+        return self.tree.splits()
+
+    def listing(self, split: str) -> Listing:
+        """Return every file of a split, paired or not (see `segfit.data.files.Tree`)."""
+        return self.tree.listing(split)
+
     def records(self, split: str) -> list[Record]:
-        """Return the records of a split, sorted by id.
-
-        Args:
-            split: name of a sub-folder of the images, or path of a ``.txt`` list, relative to the root or absolute. Ids
-                are paths below the split's folder, or below the images for a list, without ending.
-
-        Raises:
-            DataError: no such split, a malformed list, an image without a mask or, in a folder split, the reverse.
-        """
-        if split in subfolders(self.images):
-            masks = files_by_key(self.masks / split, MASK_SUFFIXES, self.suffix)
-            return pair(files_by_key(self.images / split, IMAGE_SUFFIXES), masks, self.images / split)
-        if split.endswith(".txt"):
-            return self._listed(self.root / split)
-        raise DataError(self._no_such_split(split))
+        """Return the records of a split, sorted by id (see `segfit.data.files.Tree`)."""
+        return self.tree.records(split)
 
     def read_mask(self, record: Record) -> SourceMask:
         """Return the mask of a record in source ids.
@@ -119,141 +117,6 @@ class Folder:
             return read_index_mask(record.mask)
         positions: SourceMask = read_color_mask(record.mask, self._colors) + np.uint16(self.first)
         return positions
-
-    def _listed(self, path: Path) -> list[Record]:
-        images = files_by_key(self.images, IMAGE_SUFFIXES)
-        masks = files_by_key(self.masks, MASK_SUFFIXES, self.suffix)
-        below = self.images.relative_to(self.root) if self.images.is_relative_to(self.root) else None
-        resolve = _resolver(images, below)
-        wanted: dict[str, Path] = {}
-        for number, line in enumerate(read_text(path).splitlines(), 1):
-            if not line.strip():
-                continue
-            key = resolve(line.strip(), f"{path}:{number}")
-            if key in wanted:
-                raise DataError(f"{path}:{number}: {line.strip()!r} is listed twice: delete one of the lines")
-            wanted[key] = images[key]
-        return pair(wanted, {key: mask for key, mask in masks.items() if key in wanted}, path)
-
-    def _no_such_split(self, split: str) -> str:
-        found = subfolders(self.images)
-        if found:
-            return f"{self.images}: no split folder {split!r}{did_you_mean(split, found)}; a list file ends in .txt"
-        count = len(files_by_key(self.images, IMAGE_SUFFIXES))
-        return (
-            f"{self.images}: no split folder {split!r}, only {count} images: put them into one sub-folder per split, "
-            "or write list files and set data.train=train.txt data.validation=val.txt"
-        )
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def subfolders(folder: Path) -> list[str]:
-    """Return the names of the sub-folders of `folder`, sorted, without hidden ones."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def files_by_key(folder: Path, endings: tuple[str, ...], suffix: str = "") -> dict[str, Path]:
-    """Return the files below `folder`, hidden ones excepted, by their relative path without `suffix` and ending.
-
-    Raises:
-        DataError: no such folder, or two files with the same key.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.name.startswith(".") or path.suffix.lower() not in endings or not path.stem.endswith(suffix):
-            continue
-        key = path.relative_to(folder).with_suffix("").as_posix().removesuffix(suffix)
-        if key in found:
-            raise DataError(f"{path}: {found[key].name} has the same name: delete one of them")
-        found[key] = path
-    return found
-
-
-def pair(images: Mapping[str, Path], masks: Mapping[str, Path], where: Path) -> list[Record]:
-    """Return one record per key of `images`, sorted, each with the mask of the same key.
-
-    Args:
-        images: image files by id.
-        masks: mask files by id.
-        where: what the pairs are of, for the error messages.
-
-    Raises:
-        DataError: nothing there, an image without a mask or a mask without an image.
-    """
-    if not images:
-        raise DataError(f"{where}: no images there ({', '.join(IMAGE_SUFFIXES)})")
-    alone = sorted(images.keys() - masks.keys())
-    if alone:
-        raise DataError(
-            f"{images[alone[0]]}: no mask of that name ({len(alone)} of {len(images)} images have none): "
-            f"add the masks ({', '.join(MASK_SUFFIXES)}) or remove the images"
-        )
-    alone = sorted(masks.keys() - images.keys())
-    if alone:
-        raise DataError(
-            f"{masks[alone[0]]}: no image of that name ({len(alone)} of {len(masks)} masks have none): "
-            "add the images or remove the masks"
-        )
-    return [Record(id=key, image=images[key], mask=masks[key]) for key in sorted(images)]
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a small file.
-
-    Raises:
-        DataError: the file is missing or not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not a UTF-8 text file: save it as UTF-8") from None
-
-
-def _require_folder(root: Path, name: str, option: str) -> Path:
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder: set data.root to the folder of the dataset")
-    if not (root / name).is_dir():
-        raise DataError(f"{root}: no folder {name!r}{did_you_mean(name, subfolders(root))}: set data.{option}")
-    return root / name
-
-
-def _resolver(keys: Iterable[str], below: Path | None) -> Callable[[str, str], str]:
-    """Return the function that finds the key a list line means: a relative path, or a name that occurs only once.
-
-    Args:
-        keys: ids of all images.
-        below: path of the image folder from the root; lines may start with it.
-    """
-    known = set(keys)
-    by_name: dict[str, list[str]] = {}
-    for key in known:
-        by_name.setdefault(key.rpartition("/")[2], []).append(key)
-
-    def resolve(line: str, where: str) -> str:
-        path = Path(line)
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            path = path.with_suffix("")
-        if below is not None and path.is_relative_to(below):
-            path = path.relative_to(below)
-        key = path.as_posix()
-        if key in known:
-            return key
-        candidates = sorted(by_name.get(key, []))
-        if len(candidates) > 1:
-            raise DataError(f"{where}: {line!r} may be {' or '.join(candidates[:2])}: write the path below the images")
-        if not candidates:
-            raise DataError(f"{where}: no image is called {line!r}: correct the line or add the image")
-        return candidates[0]
-
-    return resolve
 
 
 # --- classes ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Where and on what a run was made: versions, device, code state and a fingerprint of the data."""
 
-import hashlib
 import platform
 import shlex
 import subprocess
@@ -17,10 +16,11 @@ import torchvision
 
 from segfit import __version__
 from segfit.data import Record
+from segfit.data.fingerprint import fingerprint
 from segfit.training.device import device_name, hardware
 from segfit.training.parallel import Ranks
 
-__all__ = ["describe", "fingerprint"]
+__all__ = ["describe"]
 
 
 def describe(group: Ranks, splits: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
@@ -50,15 +50,6 @@ def describe(group: Ranks, splits: Mapping[str, Sequence[Record]]) -> dict[str, 
             "fingerprint": fingerprint([record for records in splits.values() for record in records]),
         },
     }
-
-
-def fingerprint(records: Sequence[Record]) -> str:
-    """Return a short hash of which files a run used: ids and byte sizes, so that a swapped file is noticed cheaply."""
-    digest = hashlib.blake2b(digest_size=8)
-    for record in records:
-        line = f"{record.id} {record.image.stat().st_size} {record.mask.stat().st_size}\n"
-        digest.update(line.encode())
-    return digest.hexdigest()
 
 
 def _git_state() -> str | None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segfit.data.census import count_ratios
 from segfit.data.folder import Folder
-from segfit.data.ratios import count_ratios
 from segfit.errors import DataError
 
 

@@ -1,0 +1,57 @@
+"""What the verbs share: arguments, options and the printing of facts."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = [
+    "PATH",
+    "as_json",
+    "checkpoint_option",
+    "main_rank",
+    "overrides",
+    "print_comparison",
+    "run_argument",
+    "runs_argument",
+    "show_json",
+    "split_option",
+]
+
+PATH = click.Path(path_type=Path)
+
+overrides = click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
+run_argument = click.argument("run", type=PATH)
+runs_argument = click.argument("runs", metavar="RUN...", type=PATH, nargs=-1, required=True)
+split_option = click.option("--split", help="Split to take [default: the recipe's validation split].")
+checkpoint_option = click.option(
+    "--checkpoint", type=click.Choice(["best", "last"]), help="Weights to take [default: the recipe's choice]."
+)
+
+
+def main_rank() -> bool:
+    """Whether this process is the one that prints."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def show_json(facts: Any) -> None:
+    """Print facts as JSON on stdout."""
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+
+
+def print_comparison(runs: list[Path], as_json: bool) -> None:
+    """Print the comparison table of runs on stdout."""
+    from segfit.comparison.table import compare as compare_runs
+
+    comparison = compare_runs(runs)
+    if as_json:
+        click.echo(comparison.to_json())
+        return
+    from rich.console import Console
+
+    console = Console()
+    # A pipe has no width of its own; the table must not be cut to 80 columns there.
+    console.print(comparison.to_rich(), width=None if console.is_terminal else 200)

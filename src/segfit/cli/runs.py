@@ -1,0 +1,161 @@
+"""The verbs on finished runs: look at them, use them."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from segfit.cli.common import (
+    PATH,
+    as_json,
+    checkpoint_option,
+    main_rank,
+    overrides,
+    print_comparison,
+    run_argument,
+    runs_argument,
+    show_json,
+    split_option,
+)
+
+__all__ = ["compare", "evaluate", "predict", "report", "score", "submit"]
+
+# --- look at runs ----------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@run_argument
+@overrides
+@split_option
+@checkpoint_option
+@as_json
+def evaluate(run: Path, overrides: tuple[str, ...], split: str | None, checkpoint: Any, as_json: bool) -> None:
+    """Score a run at the images' original size.
+
+    KEY=VALUE changes the stored recipe, so other data can be scored: data.root=PATH.
+    """
+    from segfit import use
+    from segfit.comparison.text import evaluation_text
+
+    facts = use.evaluate(run, split=split, checkpoint=checkpoint, overrides=overrides)
+    if not main_rank():
+        return
+    if as_json:
+        show_json(facts)
+    else:
+        click.echo(evaluation_text(facts))
+
+
+@click.command()
+@runs_argument
+@click.option("--json", "form", flag_value="json", help="Print facts as JSON.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print Markdown.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV with raw numbers in base units.")
+@click.option("--latex", "form", flag_value="latex", help="Print LaTeX (booktabs).")
+def compare(runs: tuple[Path, ...], form: Literal["json", "markdown", "csv", "latex"] | None) -> None:
+    """Print the comparison table of several runs, best score first."""
+    if form is None:
+        print_comparison(list(runs), as_json=False)
+        return
+    from segfit.comparison.table import compare as compare_runs
+
+    comparison = compare_runs(runs)
+    writers = {
+        "json": comparison.to_json,
+        "markdown": comparison.to_markdown,
+        "csv": comparison.to_csv,
+        "latex": comparison.to_latex,
+    }
+    click.echo(writers[form](), nl=False)
+
+
+@click.command()
+@runs_argument
+@click.option("--out", type=PATH, default=Path("report.html"), show_default=True, help="The HTML file.")
+@click.option("--tables", type=PATH, help="Also write tables and figures into this folder.")
+@as_json
+def report(runs: tuple[Path, ...], out: Path, tables: Path | None, as_json: bool) -> None:
+    """Write one self-contained HTML file about several runs."""
+    from segfit.comparison.report import write_report, write_tables
+
+    written = {"report": write_report(runs, out)}
+    if tables is not None:
+        written["tables"] = write_tables(runs, tables)
+    if as_json:
+        show_json(written)
+    else:
+        click.echo("\n".join(map(str, written.values())))
+
+
+# --- use runs --------------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@run_argument
+@click.argument("images", metavar="IMAGE...", type=PATH, nargs=-1, required=True)
+@click.option("--out", type=PATH, default=Path("predictions"), show_default=True, help="Folder for the masks.")
+@click.option("--overlay", is_flag=True, help="Also write each image with its mask over it.")
+@checkpoint_option
+@as_json
+def predict(run: Path, images: tuple[Path, ...], out: Path, overlay: bool, checkpoint: Any, as_json: bool) -> None:
+    """Segment images, or folders of them; masks are index PNGs whose values are train ids."""
+    from segfit import use
+
+    written = use.predict(run, images, out, with_overlay=overlay, checkpoint=checkpoint)
+    if as_json:
+        show_json([str(path) for path in written])
+    else:
+        click.echo("\n".join(map(str, written)))
+
+
+@click.command()
+@run_argument
+@overrides
+@click.option("--out", type=PATH, default=Path("submission.csv"), show_default=True, help="The CSV file.")
+@click.option(
+    "--code",
+    type=click.Choice(["pairs", "kaggle"]),
+    default="pairs",
+    show_default=True,
+    help="pairs: (class, length) in row order; kaggle: (start, length) per class, column-major, from 1.",
+)
+@click.option("--images", type=PATH, multiple=True, help="Image or folder instead of a split; may be repeated.")
+@split_option
+@checkpoint_option
+@as_json
+def submit(
+    run: Path,
+    overrides: tuple[str, ...],
+    out: Path,
+    code: Any,
+    images: tuple[Path, ...],
+    split: str | None,
+    checkpoint: Any,
+    as_json: bool,
+) -> None:
+    """Segment a split, or images, and write run-length codes in the dataset's own class ids."""
+    from segfit import use
+
+    count = use.submit(run, out, code=code, images=images, split=split, checkpoint=checkpoint, overrides=overrides)
+    if as_json:
+        show_json({"submission": out, "images": count})
+    else:
+        click.echo(f"{out}: {count} images")
+
+
+@click.command()
+@click.argument("submission", metavar="CSV", type=PATH)
+@click.argument("against", metavar="RUN|RECIPE")
+@overrides
+@split_option
+@as_json
+def score(submission: Path, against: str, overrides: tuple[str, ...], split: str | None, as_json: bool) -> None:
+    """Score a run-length-coded submission against the masks of a run's or a recipe's dataset."""
+    from segfit import use
+    from segfit.comparison.text import evaluation_text
+
+    facts = use.score(submission, against, split=split, overrides=overrides)
+    if as_json:
+        show_json(facts)
+    else:
+        click.echo(evaluation_text(facts))

@@ -1,0 +1,95 @@
+"""What is in the masks: one pass that counts the pixels of every class in every image."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segfit.data import Record, Source
+from segfit.errors import DataError
+from segfit.labels import LabelTable
+
+__all__ = ["Census", "count_ratios", "take_census"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Census:
+    """The pixels of every class in every image. N images, C classes of the dataset's label table, in its order.
+
+    Attributes:
+        table: the classes.
+        ids: N record ids.
+        sizes: `(N, 2)` int64 height and width of the mask.
+        pixels: `(N, C)` int64 pixels of each class; what is not annotated is in none of them.
+    """
+
+    table: LabelTable
+    ids: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+
+    def ratios(self) -> NDArray[np.float64]:
+        """Return each class's share of all pixels `(C,)`, not annotated ones included (as in ``objectInfo150.txt``)."""
+        shares: NDArray[np.float64] = self.pixels.sum(0) / max(int(self.sizes.prod(1).sum()), 1)
+        return shares
+
+    def images(self) -> NDArray[np.int64]:
+        """Return the number of images `(C,)` that show each class."""
+        counts: NDArray[np.int64] = (self.pixels > 0).sum(0)
+        return counts
+
+    def unlabelled(self) -> NDArray[np.int64]:
+        """Return the pixels of each image `(N,)` that are not annotated."""
+        rest: NDArray[np.int64] = self.sizes.prod(1) - self.pixels.sum(1)
+        return rest
+
+
+def take_census(
+    source: Source, records: Sequence[Record], *, progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> Census:
+    """Count the pixels of every class in the masks of `records`, in parallel.
+
+    Args:
+        source: reads the masks.
+        records: which images.
+        progress: called with (done, total).
+
+    Raises:
+        DataError: an unreadable mask, or one with an id that is neither a class nor ignored.
+    """
+    table = source.labels
+    known = np.zeros(max((*table.ids, *table.ignored)) + 1, dtype=np.bool_)
+    known[[*table.ids, *table.ignored]] = True
+
+    def count(record: Record) -> tuple[tuple[int, ...], NDArray[np.int64]]:
+        mask = source.read_mask(record)
+        pixels = np.bincount(mask.ravel(), minlength=len(known))
+        unknown = [i for i in np.flatnonzero(pixels).tolist() if i >= len(known) or not known[i]]
+        if unknown:
+            raise DataError(
+                f"{record.mask}: label id {', '.join(map(str, unknown[:5]))} is neither a class nor ignored: "
+                "correct the mask or the class list"
+            )
+        return mask.shape, pixels[list(table.ids)]
+
+    sizes = np.zeros((len(records), 2), dtype=np.int64)
+    totals = np.zeros((len(records), len(table)), dtype=np.int64)
+    # Decoding releases the interpreter lock, so threads are enough.
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
+        for i, (size, pixels) in enumerate(threads.map(count, records)):
+            sizes[i], totals[i] = size, pixels
+            progress(i + 1, len(records))
+    return Census(table=table, ids=tuple(record.id for record in records), sizes=sizes, pixels=totals)
+
+
+def count_ratios(source: Source, split: str) -> LabelTable:
+    """Return the source's classes with their pixel ratios counted over the masks of `split`.
+
+    Raises:
+        DataError: no such split, an unreadable mask, or a mask with an id that is neither a class nor ignored.
+    """
+    ratios = take_census(source, source.records(split)).ratios()
+    return replace(source.labels, ratios=tuple(ratios.tolist()))
