@@ -120,3 +120,26 @@ def test_colors_are_distinct_and_stable():
     colors = distinct_colors(150)
     assert len(set(colors)) == 150
     assert distinct_colors(20) == colors[:20]
+
+
+@given(
+    ids=st.lists(st.integers(0, 400), min_size=3, max_size=20, unique=True),
+    dtype=st.sampled_from([np.uint8, np.uint16, np.int32]),
+    data=st.data(),
+)
+def test_masks_of_any_type_are_encoded_pixel_by_pixel(ids, dtype, data):
+    table = LabelTable(
+        ids=tuple(ids[1:]), names=tuple(map(str, ids[1:])), colors=distinct_colors(len(ids) - 1), ignored=(ids[0],)
+    )
+    labels = select(table, classes=table.names[:2], rest=data.draw(st.sampled_from(["ignore", "other"])))
+    known = [i for i in ids if i <= np.iinfo(dtype).max] or [0]
+    mask = np.array(data.draw(st.lists(st.sampled_from([*known, 7]), min_size=6, max_size=6)), dtype).reshape(2, 3)
+    train = dict(labels.to_train)
+    unknown = sorted(set(mask.flat) - set(train))
+    if unknown:
+        with pytest.raises(DataError, match=f"here: label id {', '.join(map(str, unknown))} is not in the label space"):
+            labels.encode(mask, where="here")
+    else:
+        encoded = labels.encode(mask, where="here")
+        assert encoded.dtype == np.uint8
+        assert encoded.tolist() == [[train[i] for i in row] for row in mask.tolist()]

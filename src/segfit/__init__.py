@@ -7,8 +7,12 @@ The Python API mirrors the command line::
     print(segfit.compare([run]).to_markdown())
     mask = segfit.load(run)("photo.jpg")
 
+    dataset = segfit.open_dataset("/data/ADEChallengeData2016")
+    print(segfit.dataset_stats(dataset).facts()["suggestions"])
+
 The folder listing is the flow of data: ``config`` (the recipe) -> ``labels`` -> ``data`` -> ``models`` -> ``losses`` ->
-``train`` -> ``evaluate`` -> ``compare`` and ``ship``; ``run`` builds the parts from a recipe and ``cli`` names them.
+``training`` -> ``evaluation`` -> ``comparison`` and ``ship``; ``run`` builds the parts from a recipe, ``use`` and
+``curation`` are the verbs on runs and on datasets, and ``cli`` names them.
 """
 
 from importlib import import_module
@@ -18,6 +22,13 @@ if TYPE_CHECKING:
     from segfit.comparison.report import write_report, write_tables
     from segfit.comparison.table import compare
     from segfit.config import Recipe, load_recipe, load_study
+    from segfit.curation.convert import convert
+    from segfit.curation.opening import open_dataset
+    from segfit.curation.preview import preview
+    from segfit.curation.select import select_images
+    from segfit.curation.stats import dataset_stats
+    from segfit.data.cache import prepare
+    from segfit.data.check import check_dataset
     from segfit.errors import UserError
     from segfit.run import resolve, resume, study, train
     from segfit.use import classes, evaluate, load, predict, score, submit
@@ -26,16 +37,23 @@ __all__ = [
     "Recipe",
     "UserError",
     "__version__",
+    "check_dataset",
     "classes",
     "compare",
+    "convert",
+    "dataset_stats",
     "evaluate",
     "load",
     "load_recipe",
     "load_study",
+    "open_dataset",
     "predict",
+    "prepare",
+    "preview",
     "resolve",
     "resume",
     "score",
+    "select_images",
     "study",
     "submit",
     "train",
@@ -46,6 +64,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "check_dataset": "segfit.data.check",
+    "convert": "segfit.curation.convert",
+    "dataset_stats": "segfit.curation.stats",
+    "open_dataset": "segfit.curation.opening",
+    "prepare": "segfit.data.cache",
+    "preview": "segfit.curation.preview",
+    "select_images": "segfit.curation.select",
     "Recipe": "segfit.config",
     "UserError": "segfit.errors",
     "classes": "segfit.use",

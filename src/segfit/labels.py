@@ -8,7 +8,9 @@ Two id spaces exist, and only this file converts between them:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,9 @@ OTHER = "other"
 
 IGNORE = 255
 """The ignore index of every train-id mask (masks are uint8; at most 255 classes are learnt)."""
+
+UNKNOWN = 254
+"""Stands for an unknown source id while a mask is encoded; train ids end at 253 and `IGNORE` is 255."""
 
 Mask = NDArray[np.uint8]
 
@@ -91,19 +96,34 @@ class LabelSpace:
         Raises:
             DataError: the mask holds an id that the label space does not know.
         """
-        table = self.lookup()
-        highest = int(mask.max(initial=0))
-        if highest < len(table) and int(mask.min(initial=0)) >= 0:
-            train = table.take(mask)
-            if train.min(initial=0) >= 0:
-                encoded: Mask = train.astype(np.uint8)
-                return encoded
-        known = np.flatnonzero(table >= 0)
+        encoded = self._encode_bytes(mask) if mask.dtype == np.uint8 and mask.size else self._encode_wide(mask)
+        if not (encoded == UNKNOWN).any():
+            return encoded
+        known = np.flatnonzero(self.lookup() >= 0)
         unknown = sorted(set(np.unique(mask).tolist()) - set(known.tolist()))
         raise DataError(
             f"{where}: label id {', '.join(map(str, unknown[:5]))} is not in the label space "
             f"({known[0]}..{known[-1]}): correct the mask or the class list"
         )
+
+    @cached_property
+    def _table(self) -> Mask:
+        """Source id -> train id or `UNKNOWN`, for at least all uint8 values."""
+        known = self.lookup()
+        table = np.full(max(len(known), 256), UNKNOWN, dtype=np.uint8)
+        table[: len(known)] = np.where(known >= 0, known, UNKNOWN)
+        return table
+
+    def _encode_bytes(self, mask: NDArray[np.integer]) -> Mask:
+        # Eight times as fast as NumPy's indexing.
+        encoded: Mask = cv2.LUT(mask, self._table[:256])
+        return encoded.reshape(mask.shape)
+
+    def _encode_wide(self, mask: NDArray[np.integer]) -> Mask:
+        # What is beyond the table is unknown; a negative id would count from its end.
+        inside = (mask >= 0) & (mask < len(self._table))
+        encoded: Mask = np.where(inside, self._table.take(mask, mode="clip"), np.uint8(UNKNOWN))
+        return encoded
 
     def decode(self, train: NDArray[np.integer]) -> NDArray[np.uint16]:
         """Convert `(H, W)` train ids to source ids, as a submission names classes; the extra ``other`` becomes 0.

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from segfit import config
 from segfit.config import Recipe, check_same, load_recipe, load_study
+from segfit.console import waiting
 from segfit.data import SOURCES, Record, Source
-from segfit.data.census import count_ratios
+from segfit.data.census import count_ratios, take_census
+from segfit.data.check import quick_check
 from segfit.data.loader import EvalLoader, TrainLoader
+from segfit.data.sampling import rare_weights
 from segfit.errors import DataError, RecipeError, RunError
 from segfit.evaluation.engine import Evaluation, evaluate_model, write_label_map
 from segfit.evaluation.facts import evaluation_facts
@@ -128,6 +131,18 @@ class Parts:
         return LOSSES.build(self.recipe.loss.name, len(self.labels), **self.recipe.loss.options).to(self.ranks.device)
 
     @cached_property
+    def weights(self) -> NDArray[np.float64] | None:
+        """How often an epoch has each training image, relative to one another; None for once each."""
+        if self.recipe.data.sampling == "uniform":
+            return None
+        weights = None
+        if self.ranks.main:
+            with waiting(f"counting the classes in {len(self.training)} training masks") as progress:
+                weights = rare_weights(take_census(self.source, self.training, progress=progress), self.labels)
+        shared: NDArray[np.float64] = self.ranks.gather(weights)[0]
+        return shared
+
+    @cached_property
     def train_loader(self) -> TrainLoader:
         """This rank's training batches."""
         train = self.recipe.train
@@ -143,10 +158,13 @@ class Parts:
             world=self.ranks.world,
             workers=train.workers,
             pin=self.ranks.device.type == "cuda",
+            cache=self.recipe.data.cache,
+            weights=self.weights,
         )
 
     def check(self) -> None:
         """Build everything once, so that what is wrong with any part is raised."""
+        quick_check(self.source, [*self.training, *self.validation])
         _ = self.validation, self.model, self.loss, self.train_loader
 
     def score(self, records: Sequence[Record], **more: Any) -> Evaluation:

@@ -18,6 +18,7 @@ from segfit.data.files import IMAGE_SUFFIXES
 from segfit.errors import DataError, RecipeError, RunError
 from segfit.evaluation.engine import write_label_map
 from segfit.evaluation.facts import evaluation_facts, scores_facts
+from segfit.evaluation.records import write_records
 from segfit.folder import RunFolder
 from segfit.labels import select
 from segfit.models import MODELS
@@ -46,6 +47,7 @@ def evaluate(
     split: str | None = None,
     checkpoint: Checkpoint | None = None,
     overrides: Sequence[str] = (),
+    per_image: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score a run and return the facts (as `metrics.json` holds them); the run folder stays as it is.
 
@@ -54,6 +56,7 @@ def evaluate(
         split: what to score; by default the recipe's validation split.
         checkpoint: by default the recipe's choice.
         overrides: on the stored recipe: another ``data.root``, ``evaluate.resize``, ``train.device`` …
+        per_image: file for the counts of each image, like the run folder's ``per_image.parquet``.
     """
     folder, recipe = _opened(run, overrides)
     chosen = checkpoint or recipe.evaluate.checkpoint
@@ -63,6 +66,8 @@ def evaluate(
         records = _split(parts.source, recipe, split)
         load_weights(folder.best if chosen == "best" else folder.last, parts.model)
         evaluation = parts.score(records)
+        if per_image is not None and group.main:
+            write_records(Path(per_image), evaluation.records, len(parts.labels))
         facts = evaluation_facts(evaluation, parts.labels, split=split or recipe.data.validation, checkpoint=chosen)
         return {**facts, "resize": recipe.evaluate.resize}
 

@@ -61,7 +61,7 @@ def recipe(fake: Fake) -> Recipe:
             "name": fake.name,
             "data": fake.data,
             "labels": {"top": fake.top, "rest": fake.rest},
-            "augment": {"preset": "paper", "size": [256, 256], "flip": 0.0, "color": 0.0},
+            "augment": {"preset": "paper", "size": [256, 256], "flip": 0.0},
             "model": {"name": fake.model},
             "optim": {"name": "adam", "lr": 1e-3},
             "train": {"epochs": fake.epochs, "batch": fake.batch, "seed": fake.seed, "device": "cpu", "workers": 1},

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 from run_folders import STUDY, Fake, edit_json, write_run
 
-from segfit.comparison.figures import FIGURE_CLASSES, FIGURES, Drawing, drawings
+from segfit.comparison.drawing import Drawing
+from segfit.comparison.figures import FIGURE_CLASSES, FIGURES, drawings
 from segfit.comparison.placement import label_points, shorten, spread
 from segfit.comparison.style import RUNS, STYLE, new_figure, run_color, run_dash, run_marker, theme
 from segfit.comparison.table import Group, compare

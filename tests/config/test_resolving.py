@@ -50,7 +50,9 @@ def test_auto_precision_is_what_the_hardware_has(hardware, precision):
         ({"model": {"name": "unte"}}, CPU, r"no model is called 'unte' \(did you mean 'unet'\?\)"),
         ({"model": {"name": "unet", "widht": 3}}, CPU, r"model\.widht: .*did you mean 'width'"),
         ({"augment": {"preset": "paper", "scale": [0.5, 2]}}, CPU, "augment.scale: the preset paper squashes"),
+        ({"augment": {"preset": "paper", "cat_max_ratio": 0.8}}, CPU, "augment.cat_max_ratio: the preset paper has no"),
         ({"augment": {"scale": [2, 0.5]}}, CPU, "augment.scale: 2.0 is larger than 0.5"),
+        ({"augment": {"class_mix": 0.7, "copy_paste": 0.4}}, CPU, "augment.class_mix, augment.copy_paste: .* 1.1 is"),
     ],
 )
 def test_what_a_machine_or_a_component_lacks_is_refused(tree, hardware, message):
@@ -73,6 +75,26 @@ def test_presets_fill_only_what_is_left_open():
     assert resolved({"augment": {"preset": "standard", "flip": 0.0}}).augment.flip == 0.0
     assert resolved({"augment": {"preset": "standard"}}).augment.scale == (0.5, 2.0)
     assert resolved({"augment": {"preset": "paper"}}).augment.scale is None
+    assert resolved({"augment": {"preset": "paper", "rotate": 5}}).augment.rotate == 5
+
+
+@pytest.mark.parametrize("preset", ["paper", "standard", "strong"])
+def test_presets_leave_nothing_open(preset):
+    augment = resolved({"augment": {"preset": preset}}).augment.model_dump()
+    assert {key for key, value in augment.items() if value is None} <= ({"scale"} if preset == "paper" else set())
+
+
+def test_paper_only_squashes_and_standard_is_the_protocol():
+    paper, standard = (resolved({"augment": {"preset": name}}).augment.model_dump() for name in ("paper", "standard"))
+    off = dict.fromkeys(("vertical_flip", "rotate", "blur", "noise", "cutout", "class_mix", "copy_paste"), 0.0)
+    color = {"brightness": 0.125, "contrast": 0.5, "saturation": 0.5, "hue": 0.1}
+    shared = {"size": (512, 512), **off}
+    assert paper == {
+        "preset": "paper", "scale": None, "cat_max_ratio": 1.0, "flip": 0.0, **dict.fromkeys(color, 0.0), **shared
+    }  # fmt: skip
+    assert standard == {
+        "preset": "standard", "scale": (0.5, 2.0), "cat_max_ratio": 0.75, "flip": 0.5, **color, **shared
+    }  # fmt: skip
 
 
 def test_evaluation_follows_training():

@@ -76,3 +76,9 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
         open_dataset(tmp_path)
     with pytest.raises(RecipeError, match="did you mean"):
         open_dataset("paper/unet-11")
+
+
+def test_an_override_of_training_needs_no_more_than_itself(scenes: Path) -> None:
+    opened = open_dataset(scenes, ["train.seed=3"])
+    assert (opened.recipe.train.seed, opened.recipe.train.epochs) == (3, 10)
+    assert open_dataset(scenes, ["train.steps=7"]).recipe.train.epochs is None

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from segfit.data.decode import read_color_mask, read_image, read_index_mask
+from segfit.data import Record
+from segfit.data.ade20k import Ade20k
+from segfit.data.decode import read_color_mask, read_image, read_index_mask, read_pair, read_size
 from segfit.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -136,6 +138,67 @@ def test_damage_inside_a_jpeg_prints_nothing(tmp_path: Path, capfd: pytest.Captu
     path.write_bytes(data)
     read_image(path)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.97])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_truncated_grey_mask_is_one_clear_error_without_noise(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], share: float, dtype: type
+) -> None:
+    path = png(tmp_path / "m.png", RNG.integers(0, 256, (100, 100)).astype(dtype))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(DataError, match=r"m\.png: truncated, damaged") as error:
+        read_index_mask(path)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr().err == ""
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), palette=st.booleans())
+def test_one_flipped_byte_never_changes_a_mask_unnoticed(
+    data: st.DataObject, palette: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    mask = RNG.integers(0, 200, (9, 14), dtype=np.uint8)
+    picture = Image.fromarray(mask)
+    if palette:
+        picture.putpalette([value for i in range(256) for value in (255 - i, i, 7)])
+    path = tmp_path_factory.mktemp("m") / "m.png"
+    picture.save(path)
+    content = bytearray(path.read_bytes())
+    # The header's size and kind are left alone: a checksum guards them, too, but a huge size takes memory.
+    content[data.draw(st.integers(29, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    try:
+        found = read_index_mask(path)
+    except DataError:
+        return
+    np.testing.assert_array_equal(found, mask)
+
+
+# --- pairs and sizes -------------------------------------------------------------------------------------------------
+
+
+def test_a_pair_has_one_size(scenes: Path) -> None:
+    source = Ade20k(scenes)
+    first, other = source.records("training")[:2]
+    image, mask = read_pair(source, first)
+    assert image.shape[:2] == mask.shape == read_size(first.image)
+    np.testing.assert_array_equal(image, read_image(first.image))
+    taller = next(record for record in source.records("training") if read_size(record.image) != mask.shape)
+    with pytest.raises(DataError, match=rf"{taller.mask.name}.*both need one size"):
+        read_pair(source, Record(id="x", image=other.image if other is taller else first.image, mask=taller.mask))
+
+
+def test_a_size_needs_only_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(smooth(50, 70)).save(path)
+    path.write_bytes(path.read_bytes()[:700])
+    assert read_size(path) == (50, 70)
+    path.write_bytes(b"no image")
+    for broken, reason in ((path, "not an image"), (tmp_path / "absent.png", "no such file")):
+        with pytest.raises(DataError, match=reason):
+            read_size(broken)
 
 
 # --- index masks -----------------------------------------------------------------------------------------------------

@@ -1,61 +1,23 @@
 import os
-from collections.abc import Iterable
-from itertools import islice
+from itertools import combinations, islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from noted import COUNT, STANDARD, STRONG, Noted, Pair, assert_same, error_of, evaluation, training, write
 from PIL import Image
-from typing_extensions import override
 
-from segfit.config import AugmentConfig
-from segfit.data import Record, SourceMask
 from segfit.data.augment import augment, fit, rng_for
+from segfit.data.cache import prepare
 from segfit.data.decode import read_image
-from segfit.data.folder import Folder
-from segfit.data.loader import Batch, EvalLoader, TrainLoader
+from segfit.data.loader import Batch, TrainLoader, _other
 from segfit.errors import DataError, RecipeError
 from segfit.labels import LabelSpace, select
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # a machine with one core
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),  # Python 3.12 and later
 ]
-
-COUNT = 14
-STANDARD = AugmentConfig(size=(24, 32), scale=(0.5, 2.0), flip=0.5, color=0.4)
-
-
-class Noted(Folder):
-    """A folder dataset that notes which process has read which mask."""
-
-    @override
-    def read_mask(self, record: Record) -> SourceMask:
-        with (self.root / "notes.txt").open("a") as notes:
-            notes.write(f"{os.getpid()} {record.id}\n")
-        return super().read_mask(record)
-
-    def notes(self) -> list[list[str]]:
-        """Return (process, id) of every mask read since the last call."""
-        path = self.root / "notes.txt"
-        lines = path.read_text().splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
-        return [line.split() for line in lines]
-
-
-def write(root: Path, count: int = COUNT) -> Noted:
-    rng = np.random.default_rng(0)
-    for folder in ("images/train", "masks/train"):
-        (root / folder).mkdir(parents=True)
-    for i in range(count):
-        height, width = rng.integers(20, 60, 2)
-        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(
-            root / f"images/train/{i:02}.png"
-        )
-        Image.fromarray(rng.integers(0, 4, (height, width), dtype=np.uint8)).save(root / f"masks/train/{i:02}.png")
-    (root / "classes.txt").write_text("sky\nroad\ncar\n")
-    return Noted(root, ignore=(3,))
 
 
 @pytest.fixture(scope="module")
@@ -66,23 +28,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Noted:
 @pytest.fixture
 def labels(source: Noted) -> LabelSpace:
     return select(source.labels)
-
-
-def training(source: Folder, *, batch: int = 4, **options: int) -> TrainLoader:
-    records = source.records("train")
-    return TrainLoader(source, records, select(source.labels), STANDARD, batch=batch, seed=7, **options)
-
-
-def evaluation(source: Folder, *, batch: int = 4, **options: int) -> EvalLoader:
-    records, labels = source.records("train"), select(source.labels)
-    return EvalLoader(source, records, labels, size=(24, 32), resize="short-side", batch=batch, **options)
-
-
-def assert_same(first: list[Batch], second: list[Batch]) -> None:
-    assert [batch.ids for batch in first] == [batch.ids for batch in second]
-    for a, b in zip(first, second, strict=True):
-        assert torch.equal(a.images, b.images)
-        assert torch.equal(a.masks, b.masks)
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -111,7 +56,7 @@ def test_the_seed_decides_the_order(source: Noted, labels: LabelSpace) -> None:
     records = source.records("train")
 
     def order(seed: int) -> list[str]:
-        loader = TrainLoader(source, records, labels, STANDARD, batch=4, seed=seed)
+        loader = TrainLoader(source, records, labels, STRONG, batch=4, seed=seed)
         return [i for batch in loader.epoch(0) for i in batch.ids]
 
     assert order(0) == order(0)
@@ -119,14 +64,29 @@ def test_the_seed_decides_the_order(source: Noted, labels: LabelSpace) -> None:
 
 
 def test_samples_are_what_augment_makes_of_seed_epoch_and_id(source: Noted, labels: LabelSpace) -> None:
-    records = {record.id: record for record in source.records("train")}
+    records = source.records("train")
+    position = {record.id: i for i, record in enumerate(records)}
+
+    def read(index: int) -> Pair:
+        return read_image(records[index].image), labels.encode(source.read_mask(records[index]))
+
     for epoch in (0, 3):
         for batch in training(source).epoch(epoch):
             for i, image, mask in zip(batch.ids, batch.images, batch.masks, strict=True):
-                pair = read_image(records[i].image), labels.encode(source.read_mask(records[i]))
-                wanted_image, wanted_mask = augment(*pair, STANDARD, rng_for(7, epoch, i))
+                index = position[i]
+
+                def partner(rng: np.random.Generator, index: int = index) -> Pair:
+                    return read((index + 1 + int(rng.integers(COUNT - 1))) % COUNT)
+
+                wanted_image, wanted_mask = augment(*read(index), STRONG, rng_for(7, epoch, i), partner)
                 np.testing.assert_array_equal(image.permute(1, 2, 0), wanted_image)
                 np.testing.assert_array_equal(mask, wanted_mask)
+
+
+def test_samples_are_mixed_with_any_other_record() -> None:
+    rng = np.random.default_rng(0)
+    assert {_other(3, 5, rng) for _ in range(99)} == {0, 1, 2, 4}
+    assert _other(0, 1, rng) == 0
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -144,8 +104,9 @@ def test_ranks_share_the_batches_of_a_single_rank(source: Noted, world: int) -> 
     assert_same(joined, alone)
 
 
-def test_workers_change_nothing_and_live_on(source: Noted) -> None:
-    alone, helped = training(source), training(source, workers=2)
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_change_nothing_and_live_on(source: Noted, workers: int) -> None:
+    alone, helped = training(source, batch=2), training(source, batch=2, workers=workers)
     source.notes()
     processes = []
     for epoch in (0, 1):
@@ -154,13 +115,13 @@ def test_workers_change_nothing_and_live_on(source: Noted) -> None:
         assert_same(found, list(alone.epoch(epoch)))
         assert {process for process, _ in source.notes()} == {str(os.getpid())}
     assert processes[0] == processes[1]
-    assert len(processes[0]) == 2
+    assert len(processes[0]) == workers
     assert str(os.getpid()) not in processes[0]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_epoch_resumes_at_any_step_without_reading_what_came_before(source: Noted, workers: int) -> None:
-    loader = training(source, workers=workers)
+    loader = training(source, config=STANDARD, workers=workers)  # without partners, which are read, too
     whole = list(loader.epoch(5))
     for start in range(4):
         source.notes()
@@ -187,10 +148,43 @@ def test_the_global_generators_are_left_alone(source: Noted, workers: int) -> No
     assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
 
 
-def test_everything_that_a_worker_needs_can_be_sent_to_a_spawned_process(source: Noted) -> None:
-    loader = training(source, batch=7, workers=1)
-    loader._loader.multiprocessing_context = "spawn"
-    assert_same(list(loader.epoch(0)), list(training(source, batch=7).epoch(0)))
+# --- sampling and cache ----------------------------------------------------------------------------------------------
+
+
+def test_weights_decide_how_often_an_image_comes_and_its_copies_differ(source: Noted) -> None:
+    weights = np.ones(COUNT)
+    weights[5] = 6.0
+    alone = training(source, batch=2, weights=weights)
+    whole = list(alone.epoch(1))
+    samples = [pair for batch in whole for pair in zip(batch.ids, batch.images, strict=True)]
+    copies = [image for i, image in samples if i == "05"]
+    assert len(samples) == COUNT
+    assert len(copies) in {4, 5}  # 6 / 19 of 14
+    assert not any(torch.equal(a, b) for a, b in combinations(copies, 2))
+    # One of the copies is what an epoch without weights has.
+    plain = dict(
+        pair for batch in training(source, batch=2).epoch(1) for pair in zip(batch.ids, batch.images, strict=True)
+    )
+    assert sum(torch.equal(copy, plain["05"]) for copy in copies) == 1
+    assert_same(list(training(source, batch=2, weights=weights, workers=2).epoch(1)), whole)
+    assert_same(list(alone.epoch(1, start=3)), whole[3:])
+    ranks = [training(source, batch=2, weights=weights, rank=rank, world=2).epoch(1) for rank in (0, 1)]
+    assert [a.ids + b.ids for a, b in zip(*ranks, strict=True)] == [batch.ids for batch in whole]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_cache_changes_nothing_but_the_source_of_the_pixels(source: Noted, tmp_path: Path, workers: int) -> None:
+    prepare(source, {"train": source.records("train")}, tmp_path / "cache", short_side=64)
+    source.notes()
+    cached = list(training(source, cache=tmp_path / "cache", workers=workers).epoch(0))
+    assert source.notes() == []
+    assert_same(cached, list(training(source).epoch(0)))
+
+
+def test_a_cache_of_other_files_is_refused(source: Noted, tmp_path: Path) -> None:
+    prepare(source, {"train": source.records("train")[1:]}, tmp_path / "cache", short_side=64)
+    with pytest.raises(DataError, match="not in the cache"):
+        training(source, cache=tmp_path / "cache")
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -235,15 +229,6 @@ def test_bad_data_is_the_same_one_line_everywhere(tmp_path: Path, workers: int, 
         assert kind is DataError
         assert message in text
         assert "\n" not in text
-
-
-def error_of(batches: Iterable[object]) -> tuple[type[Exception], str]:
-    """Return the error that reading meets; unlike `pytest.raises` it keeps no frame, and with it no worker, alive."""
-    try:
-        list(batches)
-    except DataError as error:
-        return type(error), str(error)
-    raise AssertionError("no error")
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

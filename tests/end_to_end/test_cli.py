@@ -17,14 +17,20 @@ import pytest
 import torch
 from PIL import Image
 
+import segfit.cli.data
+from segfit.evaluation.records import Records, read_records
+
 VERBS = ["study", "train", "evaluate", "compare", "report", "predict", "submit", "score", "classes", "recipe", "data"]
 
 
-@pytest.mark.parametrize("verb", ["", *VERBS])
+DATA_VERBS = [f"data {file.stem}" for file in Path(segfit.cli.data.__file__).parent.glob("[!_]*.py")]
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS, *DATA_VERBS])
 def test_help_needs_no_torch(verb):
     program = (
         "import sys; from segfit.cli import app\n"
-        f"app({[verb, '--help'] if verb else ['--help']}, standalone_mode=False)\n"
+        f"app({[*verb.split(), '--help']}, standalone_mode=False)\n"
         "assert not {'torch', 'numpy', 'pydantic', 'cv2', 'rich'} & set(sys.modules), 'heavy import'"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
@@ -176,6 +182,17 @@ def test_evaluate_repeats_the_runs_own_scores(trained, cli):
     other = json.loads(cli("evaluate", trained, "--split", "training", "--checkpoint", "last", "--json").stdout)
     assert other["images"] == 12
     assert other["checkpoint"] == "last"
+
+
+def test_scores_of_each_image_of_any_split_choose_the_hard_ones(trained, cli, scenes, tmp_path):
+    scores, chosen = tmp_path / "training.parquet", tmp_path / "hard.txt"
+    cli("evaluate", trained, "--split", "training", "--per-image", scores)
+    records = read_records(scores)
+    assert len(records) == 12
+    # The mean over one image is that image's score.
+    alone = {i: Records.of([records[n]], records.classes).per_image_dice() for n, i in enumerate(records.ids)}
+    cli("data", "select", scenes, "--hard", scores, "--count", 3, "--out", chosen)
+    assert {line.rpartition("/")[2] for line in chosen.read_text().split()} == set(sorted(alone, key=alone.get)[:3])
 
 
 def test_predict_writes_what_the_api_predicts(trained, cli, scenes, tmp_path):

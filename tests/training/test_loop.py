@@ -2,13 +2,20 @@
 
 import json
 import os
+import re
 import signal
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import segfit
 from segfit.config import build_recipe
+from segfit.data.ade20k import Ade20k
+from segfit.data.cache import prepare
+from segfit.data.census import take_census
 from segfit.errors import Interrupted, RunError
 from segfit.models import MODELS, FeatureOutput, Normalize, Segmenter
 from segfit.training import loop
@@ -57,14 +64,15 @@ def test_the_stored_recipe_trains_again_identically(trained, tmp_path):
 
 
 class StopAfter:
-    """Sends this process a signal when the loop asks for its n-th batch."""
+    """Sends this process a signal when the loop makes its n-th step, and notes the ids of every batch."""
 
     def __init__(self, monkeypatch, count, number):
-        self.left, self.number = count, number
+        self.left, self.number, self.ids = count, number, []
         original = loop.Trainer._train_step
 
         def counted(trainer, batch):
             self.left -= 1
+            self.ids.append(batch.ids)
             if self.left == 0:
                 os.kill(os.getpid(), self.number)
             return original(trainer, batch)
@@ -190,3 +198,64 @@ def test_the_best_checkpoint_is_the_best_validated_one(trained):
     facts = load_weights(trained / "checkpoints" / "best.safetensors", model)
     validations = events(trained, "validation")
     assert facts["dice"] == max(event["dice"] for event in validations)
+
+
+# --- the loader's part -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_from_the_cache_is_the_run_from_the_files(tiny, trained, tmp_path):
+    source = Ade20k(Path(tiny["data"]["root"]))
+    prepare(source, {"training": source.records("training")}, tmp_path / "cache", short_side=64)
+    recipe = build_recipe(tiny, [f"data.cache={tmp_path / 'cache'}", "train.workers=1"])
+    same(weights(trained), weights(segfit.train(recipe, tmp_path / "run")))
+
+
+def test_a_run_that_prefers_rare_classes_goes_on_bit_for_bit(tiny, tmp_path, monkeypatch, capsys):
+    source = Ade20k(Path(tiny["data"]["root"]))
+    counted = take_census(source, source.records("training"))
+    # Between a class of one image and one of most, that image is drawn more than twice per epoch.
+    rare, common = np.flatnonzero(counted.images() == 1)[0], counted.images().argmax()
+    classes = [source.labels.names[rare], source.labels.names[common]]
+    recipe = build_recipe({**tiny, "labels": {"classes": classes}}, ["data.sampling=rare", "train.workers=2"])
+    steps = StopAfter(monkeypatch, 0, signal.SIGINT)
+    whole = segfit.train(recipe, tmp_path / "whole")
+    assert "counting the classes in 12 training masks" in capsys.readouterr().err
+    the_image = counted.ids[int(counted.pixels[:, rare].argmax())]
+    assert sum(steps.ids[:3], ()).count(the_image) >= 2
+    assert sum(steps.ids[3:], ()).count(the_image) >= 2
+    with monkeypatch.context() as patch:
+        StopAfter(patch, 2, signal.SIGINT)
+        with pytest.raises(Interrupted):
+            segfit.train(recipe, tmp_path / "parts")
+    same(weights(whole), weights(segfit.resume(tmp_path / "parts", overrides=["train.workers=0"])))
+
+
+def test_a_run_that_waits_for_its_data_says_so(tiny_recipe, tmp_path, monkeypatch, capsys):
+    def slowly(source, record, read=Ade20k.read_mask):
+        time.sleep(0.1 if "training" in record.mask.parts else 0)
+        return read(source, record)
+
+    monkeypatch.setattr(Ade20k, "read_mask", slowly)
+    run = segfit.train(tiny_recipe, tmp_path / "run")
+    waits = [event["wait"] for kind in ("step", "epoch") for event in events(run, kind)]
+    assert all(0.2 < wait < 1 for wait in waits)
+    said = [line for line in capsys.readouterr().err.splitlines() if "train loss" in line]
+    advice = (
+        r"waited \d\d % for data: raise train\.workers, or read decoded images \(segfit data prepare; data\.cache=…\)"
+    )
+    assert all(re.search(advice, line) for line in said)
+    assert len(said) == 2
+
+
+def test_a_dead_loader_process_ends_the_run_with_one_line(tiny, cli, tmp_path, monkeypatch):
+    def die(source, record, read=Ade20k.read_mask):
+        if record.id.endswith("5"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(source, record)
+
+    monkeypatch.setattr(Ade20k, "read_mask", die)
+    (tmp_path / "recipe.json").write_text(json.dumps({**tiny, "train": {**tiny["train"], "workers": 2}}))
+    done = cli("train", tmp_path / "recipe.json", "--out", tmp_path / "run", check=2)
+    assert done.stdout == ""
+    line = r"segfit: loader process [12] of 2 was killed by SIGKILL while it read \S+5\.jpg: if memory .*\n"
+    assert re.fullmatch(line, done.stderr)

@@ -39,7 +39,7 @@ def runs(tiny, command, tmp_path_factory):
 
 def test_the_loss_curves_agree_within_rounding(runs):
     one, two = runs
-    assert losses(two, "epoch") == pytest.approx(losses(one, "epoch"), rel=2e-4)
+    assert losses(two, "epoch") == pytest.approx(losses(one, "epoch"), rel=1e-3)
     assert losses(two, "validation") == pytest.approx(losses(one, "validation"), rel=2e-3)
     assert len(losses(two, "epoch")) == 2
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,5 @@ def print_comparison(runs: list[Path], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    console = Console()
     # A pipe has no width of its own; the table must not be cut to 80 columns there.
-    console.print(comparison.to_rich(), width=None if console.is_terminal else 200)
+    Console(width=None if sys.stdout.isatty() else 200).print(comparison.to_rich())

@@ -28,8 +28,11 @@ __all__ = ["compare", "evaluate", "predict", "report", "score", "submit"]
 @overrides
 @split_option
 @checkpoint_option
+@click.option("--per-image", type=PATH, help="Also write the counts of each image into this parquet file.")
 @as_json
-def evaluate(run: Path, overrides: tuple[str, ...], split: str | None, checkpoint: Any, as_json: bool) -> None:
+def evaluate(
+    run: Path, overrides: tuple[str, ...], split: str | None, checkpoint: Any, per_image: Path | None, as_json: bool
+) -> None:
     """Score a run at the images' original size.
 
     KEY=VALUE changes the stored recipe, so other data can be scored: data.root=PATH.
@@ -37,7 +40,7 @@ def evaluate(run: Path, overrides: tuple[str, ...], split: str | None, checkpoin
     from segfit import use
     from segfit.comparison.text import evaluation_text
 
-    facts = use.evaluate(run, split=split, checkpoint=checkpoint, overrides=overrides)
+    facts = use.evaluate(run, split=split, checkpoint=checkpoint, overrides=overrides, per_image=per_image)
     if not main_rank():
         return
     if as_json:

@@ -1,7 +1,5 @@
 """Example images of a report: photograph, mask, what each run predicted, and where it is wrong."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from segfit import units
 from segfit.comparison.facts import RunFacts
+from segfit.comparison.pictures import css_color, fit_inside, mask_uri, photo_uri, shrink_mask
 from segfit.comparison.table import Group
 from segfit.data import SOURCES, Image, Record, Source
 from segfit.data.decode import read_image, read_index_mask
@@ -118,14 +116,14 @@ def _source(run: RunFacts) -> Source:
 def _example(record: Record, source: Source, files: Sequence[Path | None], labels: LabelSpace) -> Example:
     mask = labels.encode(source.read_mask(record), where=str(record.mask))
     predictions = [None if file is None else _read_prediction(file, mask, labels) for file in files]
-    height, width = _fit(*mask.shape)
+    height, width = fit_inside(*mask.shape, longest=LONGEST_SIDE)
     image = cv2.resize(read_image(record.image), (width, height), interpolation=cv2.INTER_AREA)
     return Example(
         id=record.id,
         width=width,
         height=height,
-        image=_photo_uri(image.astype(np.uint8)),
-        mask=_mask_uri(_shrink(mask, height, width), labels),
+        image=photo_uri(image.astype(np.uint8)),
+        mask=mask_uri(shrink_mask(mask, height, width), labels.colors),
         predictions=tuple(
             None if prediction is None else _compared(prediction, mask, image.astype(np.uint8), labels)
             for prediction in predictions
@@ -148,12 +146,12 @@ def _compared(prediction: Mask, mask: Mask, image: Image, labels: LabelSpace) ->
     scored = mask != IGNORE
     right = float((prediction == mask)[scored].mean()) if scored.any() else 0.0
     height, width = image.shape[:2]
-    small, truth = _shrink(prediction, height, width), _shrink(mask, height, width)
+    small, truth = shrink_mask(prediction, height, width), shrink_mask(mask, height, width)
     grey = 0.62 * cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     errors = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
     errors[small != truth] = WRONG
     errors[truth == IGNORE] = UNSCORED
-    return Prediction(picture=_mask_uri(small, labels), errors=_photo_uri(errors), right=units.share(right))
+    return Prediction(picture=mask_uri(small, labels.colors), errors=photo_uri(errors), right=units.share(right))
 
 
 def _legend(mask: Mask, predictions: Sequence[Mask], labels: LabelSpace) -> tuple[LegendEntry, ...]:
@@ -163,41 +161,8 @@ def _legend(mask: Mask, predictions: Sequence[Mask], labels: LabelSpace) -> tupl
     return tuple(
         LegendEntry(
             name=labels.names[train],
-            color="#{:02x}{:02x}{:02x}".format(*labels.colors[train]),
+            color=css_color(labels.colors[train]),
             share=units.share(float(shares[0][train])) if shares[0][train] else "",
         )
         for train in order.tolist()
     )
-
-
-# --- pictures --------------------------------------------------------------------------------------------------------
-
-
-def _fit(height: int, width: int) -> tuple[int, int]:
-    """Return the size of a picture whose longer side has at most `LONGEST_SIDE` pixels."""
-    scale = min(1.0, LONGEST_SIDE / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _shrink(mask: Mask, height: int, width: int) -> Mask:
-    small: Mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    return small
-
-
-def _photo_uri(image: Image) -> str:
-    return _uri(Pillow.fromarray(image), "webp", quality=78, method=6)
-
-
-def _mask_uri(mask: Mask, labels: LabelSpace) -> str:
-    """Return train ids as a palette picture in which the ignore index is transparent."""
-    picture = Pillow.fromarray(mask).convert("P")
-    palette = [channel for color in labels.colors for channel in color]
-    picture.putpalette(palette + [0] * (3 * (IGNORE + 1) - len(palette)))
-    transparency = {"transparency": IGNORE} if (mask == IGNORE).any() else {}
-    return _uri(picture, "png", optimize=True, **transparency)
-
-
-def _uri(picture: Pillow.Image, form: str, **options: int) -> str:
-    stream = io.BytesIO()
-    picture.save(stream, format=form, **options)
-    return f"data:image/{form};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,13 +1,8 @@
 """The figures of a comparison: a run has the same colour and marker in all of them; labels stand where the data is."""
 
-import io
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,16 +10,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from segfit import units
+from segfit.comparison.drawing import Drawing, styled
 from segfit.comparison.facts import SCORES, RunFacts, overfit_epoch
 from segfit.comparison.placement import label_points, shorten, spread, text_width
 from segfit.comparison.style import (
     FAINT,
-    FONTS,
     INK,
     MUTED,
     PAPER,
     STEPS,
-    STYLE,
     axis_title,
     new_figure,
     run_color,
@@ -33,63 +27,20 @@ from segfit.comparison.style import (
 )
 from segfit.comparison.table import BASELINE, Group
 
-__all__ = ["FIGURES", "FIGURE_CLASSES", "Drawing", "Plot", "drawings"]
+__all__ = ["FIGURES", "FIGURE_CLASSES", "Plot", "drawings"]
 
 FIGURE_CLASSES = 20
 """How many classes the class figure shows."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A drawn figure, to be written in several formats; the same facts always give the same bytes.
-
-    Attributes:
-        name: its key in `FIGURES`.
-        alt: what it shows, in words.
-        figure: as drawn.
-    """
-
-    name: str
-    alt: str
-    figure: Figure
-
-    def svg(self, ground: str = "none") -> str:
-        """Return the figure in light-page colours on `ground` (a colour, or none); its texts stay texts."""
-        with _style():
-            stream = io.StringIO()
-            self.figure.savefig(stream, format="svg", facecolor=ground, metadata={"Date": None, "Creator": None})
-        return stream.getvalue().replace("'DejaVu Sans'", FONTS)
-
-    def pdf(self) -> bytes:
-        """Return the figure for a paper."""
-        with _style():
-            stream = io.BytesIO()
-            nobody = {"CreationDate": None, "Creator": None, "Producer": None}
-            self.figure.savefig(stream, format="pdf", metadata=nobody)
-        return stream.getvalue()
-
-    def save(self, folder: Path, name: str) -> None:
-        """Write ``NAME.svg`` on light ground, so that it can be read on any page, and ``NAME.pdf``."""
-        (folder / f"{name}.svg").write_text(self.svg(PAPER), encoding="utf-8")
-        (folder / f"{name}.pdf").write_bytes(self.pdf())
-
-
 def drawings(group: Group) -> list[Drawing]:
     """Draw every figure that the group's facts support."""
-    with _style():
+    with styled():
         return [
             Drawing(name=name, alt=plot.describe(group), figure=plot.draw(group))
             for name, plot in FIGURES.items()
             if plot.supported(group)
         ]
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        # Class names in scripts that the layout font lacks are still text in the SVG; only their width is a guess.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
 
 
 # --- curves ----------------------------------------------------------------------------------------------------------

@@ -1,20 +1,19 @@
 """The report: one HTML file that needs nothing else, neither scripts nor fonts nor a network."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from segfit import __version__, units
 from segfit.comparison.examples import Example, examples_or_note
 from segfit.comparison.facts import SCORES
-from segfit.comparison.figures import FIGURE_CLASSES, Drawing, drawings
+from segfit.comparison.figures import FIGURE_CLASSES, drawings
 from segfit.comparison.headline import Headline, headline, overfitting, protocol_notes
-from segfit.comparison.style import FONTS, RUNS, theme
+from segfit.comparison.style import RUNS, theme
 from segfit.comparison.table import Comparison, Group, compare
 from segfit.errors import RunError
 from segfit.folder import replacing
@@ -132,7 +131,7 @@ def _section(number: int, group: Group) -> Section:
         number=number,
         group=group,
         headline=headline(group),
-        figures={drawing.name: _inline(drawing, number) for drawing in drawings(group)},
+        figures={drawing.name: drawing.inline(number) for drawing in drawings(group)},
         overfitting=overfitting(group),
         losses=sorted({run.recipe.loss.name for run in group.runs}),
         heat=_heat(group),
@@ -158,18 +157,3 @@ def _heat(group: Group) -> list[HeatRow]:
         )
         for i in np.argsort(-pixels, kind="stable").tolist()
     ]
-
-
-def _inline(drawing: Drawing, number: int) -> Markup:
-    """Return a figure to stand inside the page: colours from its theme, its font, ids of its own, and a description."""
-    svg = drawing.svg()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'width="\S+pt" height="\S+pt"', f'role="img" aria-label="{escape(drawing.alt)}"', svg, count=1)
-    mark = f"{drawing.name}-{number}-"
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}", svg)
-    svg = svg.replace(FONTS, "inherit")
-    for light, (variable, _) in theme().items():
-        svg = svg.replace(light, f"var({variable})")
-    # The text in it was escaped by matplotlib, the description above.
-    return Markup(svg)  # noqa: S704

@@ -33,11 +33,41 @@ class Hardware:
         return "cuda" if "cuda" in self.precisions else "cpu"
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"scale": None, "flip": 0.0, "color": 0.0},
-    "standard": {"scale": (0.5, 2.0), "flip": 0.5, "color": 0.4},
+OFF: dict[str, Any] = {
+    "scale": None,
+    "cat_max_ratio": 1.0,
+    **dict.fromkeys(("flip", "vertical_flip", "rotate"), 0.0),
+    **dict.fromkeys(("brightness", "contrast", "saturation", "hue"), 0.0),
+    **dict.fromkeys(("blur", "noise", "cutout", "class_mix", "copy_paste"), 0.0),
 }
-"""What an augmentation preset means; `scale: null` is the squash to `size`."""
+"""No augmentation; `scale: null` is the squash to `size`."""
+
+STANDARD: dict[str, Any] = {
+    **OFF,
+    "scale": (0.5, 2.0),
+    "cat_max_ratio": 0.75,
+    "flip": 0.5,
+    "brightness": 0.125,  # 32 of 255
+    "contrast": 0.5,
+    "saturation": 0.5,
+    "hue": 0.1,  # 18 of the 180 steps in which OpenCV counts the circle
+}
+"""mmsegmentation's protocol on ADE20K, so that scores can be compared."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": OFF,
+    "standard": STANDARD,
+    "strong": {
+        **STANDARD,
+        "rotate": 10.0,
+        "blur": 0.2,
+        "noise": 0.2,
+        "cutout": 0.2,
+        "class_mix": 0.25,
+        "copy_paste": 0.25,
+    },
+}
+"""What an augmentation preset means."""
 
 
 def resolve(recipe: Recipe, registries: Mapping[str, Registry[Any]], hardware: Hardware) -> Recipe:
@@ -103,9 +133,16 @@ def _resolve_augment(augment: AugmentConfig) -> AugmentConfig:
     chosen = {key: value for key in preset if (value := getattr(augment, key)) is not None}
     if augment.preset == "paper" and chosen.get("scale"):
         raise RecipeError("augment.scale: the preset paper squashes every image to its size: use preset: standard")
+    if augment.preset == "paper" and chosen.get("cat_max_ratio", 1) < 1:
+        raise RecipeError("augment.cat_max_ratio: the preset paper has no crop to choose: use preset: standard")
     resolved = augment.model_copy(update={**preset, **chosen})
     if resolved.scale is not None and resolved.scale[0] > resolved.scale[1]:
         raise RecipeError(f"augment.scale: {resolved.scale[0]} is larger than {resolved.scale[1]}")
+    mixed = (resolved.class_mix or 0) + (resolved.copy_paste or 0)
+    if mixed > 1:
+        raise RecipeError(
+            f"augment.class_mix, augment.copy_paste: an image is mixed in one way only, and {mixed:g} is more than all"
+        )
     return resolved
 
 

@@ -28,6 +28,10 @@ Size = tuple[Positive, Positive]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+EPOCHS = 10
+"""Length of a training that says nothing about it."""
+
+
 class Section(BaseModel):
     """A part of a recipe: frozen, by keyword, without unknown keys."""
 
@@ -56,7 +60,7 @@ class DataConfig(Component):
     """Where the images and masks come from."""
 
     name: str = "scenes"
-    """Kind of dataset: scenes, ade20k, folder, or a registered one."""
+    """Kind of dataset: scenes, ade20k, folder, hub, or a registered one."""
     root: Path | None = None
     """Folder of the dataset. Needed by every kind but scenes, which is written to the cache folder."""
     train: str = "training"
@@ -89,16 +93,41 @@ class LabelsConfig(Section):
 class AugmentConfig(Section):
     """How an image and its mask are brought to the training size; values left out come from the preset."""
 
-    preset: Literal["paper", "standard"] = "standard"
-    """paper: squash to `size`, nothing else. standard: random scale, crop, flip and colour."""
+    preset: Literal["paper", "standard", "strong"] = "standard"
+    """paper: squash to `size`, nothing else. standard: the usual protocol on ADE20K: random scale, crop, flip, colour.
+    strong: standard with rotation, blur, noise, cut-out and mixing."""
     size: Size = (512, 512)
     """Height and width of the training batch."""
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
-    """Range of the random scale before the crop; relative to the image whose short side equals `size`."""
+    """Range of the random scale before the crop; at 1 the image's short side equals the shorter one of `size`, unless
+    the long side would be more than 4 times that."""
+    cat_max_ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Largest share of a crop that one class should have; up to 10 crops are looked at. 1: any crop will do."""
     flip: Share | None = None
     """Probability of a horizontal flip."""
-    color: Share | None = None
-    """Strength of the random brightness, contrast, saturation and hue changes."""
+    vertical_flip: Share | None = None
+    """Probability of a vertical flip."""
+    rotate: Annotated[float, Field(ge=0, le=180)] | None = None
+    """Largest angle of the random rotation, in degrees."""
+    brightness: Share | None = None
+    """Most that is added to all values, as a share of white; like each of the four colour changes in half of the
+    samples."""
+    contrast: Share | None = None
+    """Strength of the random contrast: all values are multiplied with 1 - contrast to 1 + contrast."""
+    saturation: Share | None = None
+    """Strength of the random saturation: a factor of 1 - saturation to 1 + saturation."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    """Largest turn of the hue, as a share of the circle."""
+    blur: Share | None = None
+    """Probability of a Gaussian blur."""
+    noise: Share | None = None
+    """Probability of Gaussian noise."""
+    cutout: Share | None = None
+    """Probability that a rectangle is blackened and ignored."""
+    class_mix: Share | None = None
+    """Probability that half of the classes of another image are pasted in."""
+    copy_paste: Share | None = None
+    """Probability that regions of up to three classes of another image are pasted in, instead of class_mix."""
 
 
 class ModelConfig(Component):
@@ -146,7 +175,7 @@ class TrainConfig(Section):
     """The loop."""
 
     epochs: Positive | None = None
-    """Passes over the training images (or give steps)."""
+    """Passes over the training images (or give steps); by default 10."""
     steps: Positive | None = None
     """Optimizer steps (or give epochs)."""
     batch: Positive = 8
@@ -168,9 +197,16 @@ class TrainConfig(Section):
     continue_from: str | None = None
     """Start from the last checkpoint of this run: a folder, or the name of a run beside this one."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _some_length(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("epochs") is None and given.get("steps") is None:
+            return {**given, "epochs": EPOCHS}
+        return given
+
     @model_validator(mode="after")
     def _one_length(self) -> "TrainConfig":
-        if (self.epochs is None) == (self.steps is None):
+        if self.epochs is not None and self.steps is not None:
             raise ValueError("give either epochs or steps")
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} is not a multiple of accumulate {self.accumulate}")
@@ -203,5 +239,5 @@ class Recipe(Section):
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
-    train: TrainConfig = TrainConfig(epochs=10)
+    train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -1,18 +1,24 @@
 """What is in the masks: one pass that counts the pixels of every class in every image."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segfit.data import Record, Source
+from segfit.data import Record, Source, SourceMask
 from segfit.errors import DataError
 from segfit.labels import LabelTable
 
-__all__ = ["Census", "count_ratios", "take_census"]
+__all__ = ["Census", "MaskCount", "count_ratios", "gather", "in_threads", "mask_counter", "take_census"]
+
+T = TypeVar("T")
+
+MaskCount = tuple[tuple[int, ...], NDArray[np.int64]]
+"""(height, width) of a mask and the pixels of each class `(C,)`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,12 +66,32 @@ def take_census(
     Raises:
         DataError: an unreadable mask, or one with an id that is neither a class nor ignored.
     """
-    table = source.labels
+    count = mask_counter(source.labels)
+
+    def read(record: Record) -> MaskCount:
+        return count(source.read_mask(record), record)
+
+    return gather(source.labels, records, in_threads(read, records, progress))
+
+
+def gather(table: LabelTable, records: Sequence[Record], counted: Iterable[MaskCount]) -> Census:
+    """Return the census of `records`, given what `mask_counter` counts in each."""
+    sizes = np.zeros((len(records), 2), dtype=np.int64)
+    pixels = np.zeros((len(records), len(table)), dtype=np.int64)
+    for i, (size, classes) in enumerate(counted):
+        sizes[i], pixels[i] = size, classes
+    return Census(table=table, ids=tuple(record.id for record in records), sizes=sizes, pixels=pixels)
+
+
+def mask_counter(table: LabelTable) -> Callable[[SourceMask, Record], MaskCount]:
+    """Return the function that counts the mask of a record: (height, width) and the pixels of each class.
+
+    It raises DataError where the mask has an id that is neither a class nor ignored.
+    """
     known = np.zeros(max((*table.ids, *table.ignored)) + 1, dtype=np.bool_)
     known[[*table.ids, *table.ignored]] = True
 
-    def count(record: Record) -> tuple[tuple[int, ...], NDArray[np.int64]]:
-        mask = source.read_mask(record)
+    def count(mask: SourceMask, record: Record) -> MaskCount:
         pixels = np.bincount(mask.ravel(), minlength=len(known))
         unknown = [i for i in np.flatnonzero(pixels).tolist() if i >= len(known) or not known[i]]
         if unknown:
@@ -75,14 +101,23 @@ def take_census(
             )
         return mask.shape, pixels[list(table.ids)]
 
-    sizes = np.zeros((len(records), 2), dtype=np.int64)
-    totals = np.zeros((len(records), len(table)), dtype=np.int64)
-    # Decoding releases the interpreter lock, so threads are enough.
+    return count
+
+
+def in_threads(
+    work: Callable[[Record], T], records: Sequence[Record], progress: Callable[[int, int], None]
+) -> Iterator[T]:
+    """Yield what `work` makes of each record, in order; decoding releases the interpreter lock, so threads are enough.
+
+    Args:
+        work: returns something small, since results wait for their turn.
+        records: the images.
+        progress: called with (done, total).
+    """
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
-        for i, (size, pixels) in enumerate(threads.map(count, records)):
-            sizes[i], totals[i] = size, pixels
-            progress(i + 1, len(records))
-    return Census(table=table, ids=tuple(record.id for record in records), sizes=sizes, pixels=totals)
+        for done, result in enumerate(threads.map(work, records), 1):
+            yield result
+            progress(done, len(records))
 
 
 def count_ratios(source: Source, split: str) -> LabelTable:

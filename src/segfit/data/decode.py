@@ -1,7 +1,8 @@
 """From files to arrays: images as 8-bit RGB, masks as the numbers that they store.
 
-OpenCV decodes images because it is the fastest decoder; Pillow decodes index masks, because it keeps the indices of a
-palette, and judges files that look truncated, because OpenCV before version 5 fills what is missing with grey.
+OpenCV decodes images and plain grey masks because it is the fastest decoder; Pillow decodes all other index masks,
+because it keeps the indices of a palette, and judges files that look truncated, because OpenCV before version 5 fills
+what is missing with grey.
 """
 
 import io
@@ -19,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from segfit.data import Image, SourceMask
+from segfit.data import Image, Record, Source, SourceMask
 from segfit.errors import DataError
 
-__all__ = ["Color", "read_color_mask", "read_image", "read_index_mask"]
+__all__ = ["Color", "read_color_mask", "read_image", "read_index_mask", "read_pair", "read_size"]
 
 Color = tuple[int, int, int]
 """RGB, each 0..255."""
@@ -30,13 +31,34 @@ Color = tuple[int, int, int]
 JPEG = b"\xff\xd8\xff"
 PNG = b"\x89PNG\r\n\x1a\n"
 END_MARKERS = {JPEG: b"\xff\xd9", PNG: b"IEND"}
+HEADER = struct.Struct(">16xIIBB")  # of a PNG: behind the header chunk's name width, height, bits and colour type
+GREY = 0
 TAIL = 1024  # bytes in which the end marker is looked for: cameras append a little metadata behind it
 
 INDEX_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 """Pillow's modes with one number per pixel."""
 
+LARGEST = 2**27
+"""Pixels that OpenCV is trusted with for a mask; Pillow, which refuses bombs before it unpacks them, gets the rest."""
+
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Pillow.DecompressionBombError)
 """What Pillow raises on files that are damaged, disguised or absurdly large."""
+
+
+def read_pair(source: Source, record: Record) -> tuple[Image, SourceMask]:
+    """Return a record's image `(H, W, 3)` and mask `(H, W)` in source ids.
+
+    Raises:
+        DataError: one of them is unreadable, or their sizes differ.
+    """
+    image, mask = read_image(record.image), source.read_mask(record)
+    if image.shape[:2] != mask.shape:
+        (height, width), (rows, columns) = image.shape[:2], mask.shape
+        raise DataError(
+            f"{record.mask}: the mask is {columns}x{rows} and its image {width}x{height} pixels: "
+            "both need one size (an EXIF orientation of the image counts)"
+        )
+    return image, mask
 
 
 def read_image(path: Path) -> Image:
@@ -47,7 +69,22 @@ def read_image(path: Path) -> Image:
     Raises:
         DataError: the file is missing, empty, truncated or not an image.
     """
-    return _decode(_read_bytes(path), path, cv2.IMREAD_COLOR)
+    return _decode(_read_bytes(path), path, cv2.IMREAD_COLOR_RGB)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of the picture in `path` as stored, from its header alone.
+
+    Raises:
+        DataError: the file is missing, empty or not an image.
+    """
+    try:
+        with Pillow.open(path) as picture:
+            return picture.height, picture.width
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except BROKEN as error:
+        raise _damaged(path, error) from None
 
 
 def read_index_mask(path: Path) -> SourceMask:
@@ -60,7 +97,14 @@ def read_index_mask(path: Path) -> SourceMask:
     """
     data = _read_bytes(path)
     _refuse_jpeg(data, path)
+    plain = _decode_grey_png(data)
+    if plain is not None:
+        return plain
     try:
+        if data.startswith(PNG):
+            # Pillow decodes over wrong checksums; labels that changed unnoticed would be the worst of all faults.
+            with Pillow.open(io.BytesIO(data)) as picture:
+                picture.verify()
         with Pillow.open(io.BytesIO(data)) as picture:
             mode = picture.mode
             stored: NDArray[Any] = np.asarray(picture)
@@ -95,7 +139,7 @@ def read_color_mask(path: Path, colors: Sequence[Color]) -> SourceMask:
     """
     data = _read_bytes(path)
     _refuse_jpeg(data, path)
-    rgb = _decode(data, path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    rgb = _decode(data, path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     keys = _pack(np.array(colors, dtype=np.uint8)[None])[0]
     order = np.argsort(keys)
     pixels = _pack(rgb)
@@ -150,9 +194,10 @@ def _require_whole(data: bytes, path: Path) -> None:
 
 def _stretch(data: bytes) -> int:
     """Return the factor by which a decoder stretches the values of a grey PNG of 2 or 4 bits."""
-    # The header chunk comes first: width and height at 16..23, bits per value at 24, colour type (0 = grey) at 25.
-    if data.startswith(PNG) and data[25] == 0 and data[24] in (2, 4):
-        return int(255 // (2 ** data[24] - 1))
+    if data.startswith(PNG):
+        _, _, bits, color_type = HEADER.unpack_from(data)
+        if color_type == GREY and bits in (2, 4):
+            return int(255 // (2**bits - 1))
     return 1
 
 
@@ -176,8 +221,24 @@ def _decode(data: bytes, path: Path, flags: int) -> Image:
         raise _damaged(path, error.err) from None
     if decoded is None:
         raise _damaged(path, "OpenCV cannot decode it")
-    rgb: Image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+    rgb: Image = decoded
     return rgb
+
+
+def _decode_grey_png(data: bytes) -> SourceMask | None:
+    """Return the values of a whole grey PNG of 8 or 16 bits; None for anything else."""
+    if not data.startswith(PNG) or END_MARKERS[PNG] not in data[HEADER.size :][-TAIL:]:
+        return None
+    width, height, bits, color_type = HEADER.unpack_from(data)
+    if color_type != GREY or bits not in (8, 16) or width * height > LARGEST:
+        return None
+    try:
+        with _MUTED:
+            decoded: SourceMask | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    # A transparent grey makes OpenCV add channels.
+    return decoded if decoded is not None and decoded.ndim == 2 else None
 
 
 def _pack(rgb: Image) -> NDArray[np.uint32]:

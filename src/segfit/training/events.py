@@ -16,6 +16,11 @@ from segfit.errors import RunError
 __all__ = ["EventLog"]
 
 
+NOTICEABLE_WAIT = 0.05
+LONG_WAIT = 0.2
+"""Shares of the time: from where on waiting for data is mentioned, and from where on it is worth advice."""
+
+
 class EventLog:
     """Appends events to ``events.jsonl`` and shows them.
 
@@ -27,13 +32,17 @@ class EventLog:
         label: what the progress line is called.
         total: optimizer steps of the whole run.
         done: steps that an earlier start has made.
+        faster: what the user may do where training waits for data.
     """
 
-    def __init__(self, path: Path | None, *, label: str = "", total: int = 0, done: int = 0) -> None:
+    def __init__(
+        self, path: Path | None, *, label: str = "", total: int = 0, done: int = 0, faster: str = "raise train.workers"
+    ) -> None:
         self.path = path
         self.label = label
         self.total = total
         self.done = done
+        self.faster = faster
         self._file: TextIO | None = None
         self._progress: Progress | None = None
         self._task = TaskID(0)
@@ -77,13 +86,13 @@ class EventLog:
         if event == "step":
             self._show_step(fields)
         elif event in {"epoch", "validation"}:
-            self._say(_sentence(event, fields))
+            self._say(_sentence(event, fields, self.faster))
 
     def _show_step(self, fields: dict[str, Any]) -> None:
         if self._progress is None:
             return
         speed, memory = units.rate(fields["images_per_second"]), units.memory(fields["memory"])
-        state = f"loss {fields['loss']:.3f}  {speed} images/s  {memory}"
+        state = f"loss {fields['loss']:.3f}  {speed} images/s  {memory}{_wait(fields, 'waits')}"
         self._progress.update(self._task, completed=fields["step"], state=state)
 
     def _say(self, text: str) -> None:
@@ -94,16 +103,24 @@ class EventLog:
             print(line, file=sys.stderr, flush=True)
 
 
-def _sentence(event: str, fields: dict[str, Any]) -> str:
+def _sentence(event: str, fields: dict[str, Any], faster: str) -> str:
     if event == "epoch":
+        # A second at most is the start of the loader processes, and no reason for advice.
+        advice = f": {faster}" if fields["wait"] > LONG_WAIT and fields["wait"] * fields["seconds"] > 1 else ""
         return (
             f"epoch {fields['epoch']:>3}  train loss {fields['loss']:.4f}  "
             f"{fields['images_per_second']:.1f} images/s  {units.memory(fields['memory'])}"
+            f"{_wait(fields, 'waited')}{advice}"
         )
     return (
         f"epoch {fields['epoch']:>3}  val   loss {fields['loss']:.4f}  "
         f"Dice {fields['dice']:.4f}  mIoU {fields['miou']:.4f}"
     )
+
+
+def _wait(fields: dict[str, Any], waits: str) -> str:
+    """Return what to say of the time spent waiting for data; nothing where it is not worth a word."""
+    return f"  {waits} {units.share(fields['wait'])} for data" if fields["wait"] > NOTICEABLE_WAIT else ""
 
 
 def _end_torn_line(path: Path) -> None:

@@ -6,7 +6,7 @@ a checkpoint holds only weights, optimizer state and `Progress`.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from segfit.training.device import PeakMemory, autocast
 from segfit.training.events import EventLog
 from segfit.training.optim import build_optimizer, learning_rate, set_learning_rate
 from segfit.training.parallel import Ranks, distribute
+from segfit.training.prefetch import on_device
 from segfit.training.stop import StopSignal
 
 __all__ = ["Progress", "Trainer", "Validate", "total_steps"]
@@ -135,6 +136,7 @@ class Trainer:
             label=self.recipe.name,
             total=self.total,
             done=self.progress.step,
+            faster=_faster_loading(self.recipe),
         )
         with events as self.events, self.stop:
             self.events.write("start", epoch=self.progress.epoch, step=self.progress.step)
@@ -153,7 +155,8 @@ class Trainer:
         progress, logged = self.progress, time.perf_counter()
         clock = _Clock(progress)
         sums = torch.tensor([progress.loss_sum, progress.weight_sum], dtype=torch.float64, device=self.ranks.device)
-        for batch in self.loader.epoch(progress.epoch, start=progress.batch):
+        batches = on_device(self.loader.epoch(progress.epoch, start=progress.batch), self.ranks.device)
+        for batch in clock.waiting_for(batches):
             loss, weight = self._train_step(batch)
             # A step that the scaler skips in float16 has no finite loss; it is none of the mean.
             sums += torch.where(loss.isfinite(), torch.stack([loss * weight, weight]), 0.0)
@@ -164,7 +167,7 @@ class Trainer:
                 torch.cuda.synchronize(self.ranks.device)
             clock.read()
             if last or self.stop.number or time.perf_counter() - logged > LOG_SECONDS:
-                self._log_step(loss, clock.steps_per_second())
+                self._log_step(loss, clock)
                 logged = time.perf_counter()
             if last:
                 break
@@ -190,12 +193,13 @@ class Trainer:
             loss=loss_sum / weight_sum if weight_sum else 0.0,
             seconds=clock.seconds(),
             images_per_second=clock.steps_per_second() * self.recipe.train.batch,
+            wait=clock.wait(),
             memory=progress.memory,
         )
         if self._asked_to_stop():
             self.stop.check()
 
-    def _log_step(self, loss: Tensor, steps_per_second: float) -> None:
+    def _log_step(self, loss: Tensor, clock: "_Clock") -> None:
         value = loss.item()
         if not math.isfinite(value):
             if self.scaler.is_enabled() and self.scaler.get_scale() >= 1:
@@ -208,7 +212,8 @@ class Trainer:
             step=self.progress.step,
             loss=value,
             lr=learning_rate(self.recipe.optim, self.progress.step - 1, self.total),
-            images_per_second=steps_per_second * self.recipe.train.batch,
+            images_per_second=clock.steps_per_second() * self.recipe.train.batch,
+            wait=clock.wait(),
             memory=self.progress.memory,
         )
 
@@ -226,8 +231,9 @@ class Trainer:
         # Dropout must not depend on what was drawn before, or a resumed run would differ; ranks draw differently.
         torch.manual_seed(hash((config.seed, self.progress.step, self.ranks.rank)) % 2**63)
         set_learning_rate(self.optimizer, learning_rate(self.recipe.optim, self.progress.step, self.total))
-        images, masks = self._to_device(batch)
-        targets = [mask.long() for mask in masks.chunk(config.accumulate)]
+        # The loader gives a channels-last view.
+        images = batch.images if config.channels_last else batch.images.contiguous()
+        targets = [mask.long() for mask in batch.masks.chunk(config.accumulate)]
         weights = [self.loss.weight(target) for target in targets]
         total = self.ranks.sum(torch.stack(weights).sum())
         # Nothing but ignored pixels: the loss is 0, and 0 / 1 is as good a share as any.
@@ -244,12 +250,6 @@ class Trainer:
             loss += value.detach().double() * share
         self._apply()
         return self.ranks.sum(loss), total
-
-    def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        images = batch.images.to(self.ranks.device, non_blocking=True)
-        masks = batch.masks.to(self.ranks.device, non_blocking=True)
-        # The loader gives a channels-last view.
-        return images if self.recipe.train.channels_last else images.contiguous(), masks
 
     def _without_reduction(self, wanted: bool) -> Any:
         """Return the context that keeps gradients local until the last micro-batch."""
@@ -321,6 +321,17 @@ class _Clock:
         self.progress = progress
         self._started = time.perf_counter()
         self._before = (progress.train_seconds, progress.seconds, progress.step)
+        self._waited = 0.0
+
+    def waiting_for(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield the batches and add up the time that they take to come."""
+        while True:
+            started = time.perf_counter()
+            batch = next(batches, None)
+            self._waited += time.perf_counter() - started
+            if batch is None:
+                return
+            yield batch
 
     def read(self) -> None:
         """Bring the progress up to now."""
@@ -334,3 +345,13 @@ class _Clock:
     def steps_per_second(self) -> float:
         """Return the mean speed since the start."""
         return (self.progress.step - self._before[2]) / max(self.seconds(), 1e-9)
+
+    def wait(self) -> float:
+        """Return the share of the time since the start that was spent waiting for data."""
+        return min(self._waited / max(self.seconds(), 1e-9), 1.0)
+
+
+def _faster_loading(recipe: Recipe) -> str:
+    """Return what speeds up the loader, for a user whose training waits for it."""
+    more = "raise train.workers"
+    return more if recipe.data.cache else f"{more}, or read decoded images (segfit data prepare; data.cache=…)"

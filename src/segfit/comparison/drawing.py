@@ -1,0 +1,78 @@
+"""A figure on its way into a page or a file."""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from segfit.comparison.style import FONTS, PAPER, STYLE, theme
+
+__all__ = ["Drawing", "styled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A drawn figure, to be written in several formats; the same facts always give the same bytes.
+
+    Attributes:
+        name: what files and ids are called after.
+        alt: what it shows, in words.
+        figure: as drawn.
+    """
+
+    name: str
+    alt: str
+    figure: Figure
+
+    def svg(self, ground: str = "none") -> str:
+        """Return the figure in light-page colours on `ground` (a colour, or none); its texts stay texts."""
+        with styled():
+            stream = io.StringIO()
+            self.figure.savefig(stream, format="svg", facecolor=ground, metadata={"Date": None, "Creator": None})
+        return stream.getvalue().replace("'DejaVu Sans'", FONTS)
+
+    def inline(self, number: int = 1) -> Markup:
+        """Return the figure to stand inside a page: colours from its theme, its font, ids of its own, a description.
+
+        Args:
+            number: tells apart figures of one name in one page.
+        """
+        svg = self.svg()
+        svg = svg[svg.index("<svg") :]
+        svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+        svg = re.sub(r'width="\S+pt" height="\S+pt"', f'role="img" aria-label="{escape(self.alt)}"', svg, count=1)
+        svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-{number}-", svg)
+        svg = svg.replace(FONTS, "inherit")
+        for light, (variable, _) in theme().items():
+            svg = svg.replace(light, f"var({variable})")
+        # The text in it was escaped by matplotlib, the description above.
+        return Markup(svg)  # noqa: S704
+
+    def pdf(self) -> bytes:
+        """Return the figure for a paper."""
+        with styled():
+            stream = io.BytesIO()
+            nobody = {"CreationDate": None, "Creator": None, "Producer": None}
+            self.figure.savefig(stream, format="pdf", metadata=nobody)
+        return stream.getvalue()
+
+    def save(self, folder: Path, name: str) -> None:
+        """Write ``NAME.svg`` on light ground, so that it can be read on any page, and ``NAME.pdf``."""
+        (folder / f"{name}.svg").write_text(self.svg(PAPER), encoding="utf-8")
+        (folder / f"{name}.pdf").write_bytes(self.pdf())
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Have matplotlib draw in the style of the pages."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # Class names in scripts that the layout font lacks are still text in the SVG; only their width is a guess.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield

@@ -1,0 +1,235 @@
+"""What a network sees in whole images: one vector per image, from any classification network or a trained run.
+
+Of a classification network: what enters its last layer, averaged over space where it still has some (for ResNets,
+MobileNets and their like these are the globally average-pooled features). Of a run: its widest feature map, averaged
+over space. Vectors have length 1, so that distances compare directions and not contrast.
+
+Shape suffixes: B batch, H W size, D features.
+"""
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from segfit import use
+from segfit.console import waiting
+from segfit.data import Image
+from segfit.data.augment import fit
+from segfit.data.decode import read_image
+from segfit.errors import RecipeError, did_you_mean
+from segfit.folder import RunFolder
+
+__all__ = ["Backbone", "embed", "open_backbone"]
+
+PIXELS = 32 * 224 * 224
+"""At most so many pixels of images are in a batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """A network that turns images into vectors.
+
+    Attributes:
+        name: what the user called it.
+        weights: the file with its weights, where the user named one.
+        size: height and width of its input; whole images are squashed to it.
+        device: where it is.
+        features: `(B, 3, H, W)` uint8 RGB on the device -> `(B, D)`.
+    """
+
+    name: str
+    weights: Path | None
+    size: tuple[int, int]
+    device: torch.device
+    features: Callable[[Tensor], Tensor]
+
+
+def open_backbone(name: str, weights: Path | None, device: str) -> Backbone:
+    """Return a network with its trained weights.
+
+    Args:
+        name: one of torchvision's classification networks, or a run folder.
+        weights: safetensors file or state dict of the network; None downloads torchvision's best, once.
+        device: where it is to be.
+
+    Raises:
+        RecipeError: no such network, or weights that do not fit or cannot be downloaded.
+        RunError: the run has no checkpoint.
+    """
+    if not RunFolder(name).exists():
+        return _network(name, weights, torch.device(device))
+    if weights is not None:
+        raise RecipeError(f"--weights {weights}: the run {name} has its own weights: leave --weights out")
+    predictor = use.load(name, overrides=[f"train.device={device}"])
+    model = predictor.model
+    return Backbone(
+        name=name,
+        weights=None,
+        size=predictor.size,
+        device=predictor.device,
+        features=lambda images: _widest_map(model, images),
+    )
+
+
+@torch.inference_mode()
+def embed(backbone: Backbone, images: Sequence[Path]) -> NDArray[np.float32]:
+    """Return a vector of length 1 for every image, `(N, D)`.
+
+    Raises:
+        DataError: an image is unreadable.
+        RecipeError: the network's features are not finite.
+    """
+    rows: list[Tensor] = []
+    with waiting(f"looking at {len(images)} images with {backbone.name}") as progress:
+        for batch in _batches(images, backbone.size):
+            features = backbone.features(torch.from_numpy(batch).to(backbone.device).permute(0, 3, 1, 2))
+            rows.append(F.normalize(features.float()).cpu())
+            progress(sum(map(len, rows)), len(images))
+    vectors = torch.cat(rows)
+    if not vectors.isfinite().all():
+        raise RecipeError(f"--diverse {backbone.name}: its features are not finite: its weights are damaged")
+    return vectors.numpy()
+
+
+def _batches(images: Sequence[Path], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the images as `(B, H, W, 3)`; the next batch is decoded meanwhile, and no more than that."""
+
+    def read(path: Path) -> Image:
+        return fit(read_image(path), size, "squash")
+
+    count = max(1, PIXELS // (size[0] * size[1]))
+    with ThreadPoolExecutor() as threads:
+        ahead = [threads.submit(read, path) for path in images[:count]]
+        for start in range(count, len(images) + count, count):
+            now, ahead = ahead, [threads.submit(read, path) for path in images[start : start + count]]
+            yield np.stack([future.result() for future in now])
+
+
+def _widest_map(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the feature map with the most channels, the last of several, averaged over space `(B, D)`."""
+    widest = torch.empty(0, 0, 0, 0)
+
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
+        nonlocal widest
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[1] >= widest.shape[1]:
+            widest = output
+
+    hooks = [module.register_forward_hook(look) for module in model.modules() if not list(module.children())]
+    try:
+        model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return widest.mean(dim=(2, 3))
+
+
+# --- torchvision's classification networks ---------------------------------------------------------------------------
+
+
+def _network(name: str, weights: Path | None, device: torch.device) -> Backbone:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise RecipeError(f"--diverse {name}: neither a run folder nor a network of torchvision{_like(name, known)}")
+    published = torchvision.models.get_model_weights(name).DEFAULT
+    expected = published.transforms()
+    size = expected.crop_size[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # how weights are drawn: they are replaced
+        network = torchvision.models.get_model(name, **({"image_size": size} if name.startswith("vit_") else {}))
+    if hasattr(network, "transform_input"):
+        network.transform_input = True  # as torchvision does wherever it loads the weights of these networks
+    source, state = (str(published), _download(published)) if weights is None else (str(weights), _read(weights))
+    head = [key for key, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    _load(network, state, head, f"--diverse {name}: {source}")
+    network.to(device).eval()
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in (expected.mean, expected.std))
+    last = network.get_submodule(head)
+    return Backbone(
+        name=name,
+        weights=weights,
+        size=(size, size),
+        device=device,
+        features=lambda images: _input_of(last, network, (images - mean) / std),
+    )
+
+
+def _like(name: str, known: Sequence[str]) -> str:
+    # All eighty names would bury the message.
+    return did_you_mean(name, known) if "did you mean" in did_you_mean(name, known) else " (for example resnet50)"
+
+
+def _input_of(layer: nn.Module, network: nn.Module, x: Tensor) -> Tensor:
+    """Return what enters `layer` when the network gets `x`, averaged over space where it has some: `(B, D)`."""
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0]))
+    try:
+        network(x)
+    finally:
+        hook.remove()
+    (features,) = seen
+    return features.mean(dim=(2, 3)) if features.ndim == 4 else features
+
+
+def _download(published: torchvision.models.WeightsEnum) -> Mapping[str, Tensor]:
+    """Return torchvision's weights from its cache, or download them into it."""
+    try:
+        # torch announces the download on standard output, which belongs to the command's result.
+        with contextlib.redirect_stdout(sys.stderr):
+            state: Mapping[str, Tensor] = published.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, HTTPException, RuntimeError) as error:
+        raise RecipeError(
+            f"{published} cannot be downloaded ({error}): name a file with such weights (--weights FILE), or connect "
+            "to the network"
+        ) from None
+    return state
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    """Return the state dict in a file, a safetensors file or what `torch.save` wrote; no code in it is ever run."""
+    if not path.is_file():
+        raise RecipeError(f"--weights {path}: no such file")
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RecipeError(f"--weights {path}: neither a safetensors file nor a state dict ({reason})") from None
+    return state
+
+
+def _unpickled(path: Path) -> Mapping[str, Tensor]:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError("it holds something else")
+    return state
+
+
+def _load(network: nn.Module, state: Mapping[str, Tensor], head: str, where: str) -> None:
+    """Load all but the last layer, whose result nobody asks for: it may be missing or have other classes."""
+    try:
+        missing, unknown = network.load_state_dict(
+            {key: value for key, value in state.items() if not key.startswith(f"{head}.")}, strict=False
+        )
+    except RuntimeError as error:
+        raise RecipeError(f"{where}: weights of another network ({str(error).splitlines()[-1].strip()})") from None
+    missing = [key for key in missing if not key.startswith(f"{head}.") and not key.endswith("num_batches_tracked")]
+    if missing or unknown:
+        first = repr((missing or unknown)[0])
+        raise RecipeError(
+            f"{where}: not the weights of this network under torchvision's names "
+            f"({first} is {'missing' if missing else 'unknown'})"
+        )

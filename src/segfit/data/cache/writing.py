@@ -1,0 +1,285 @@
+"""Writing a cache: in parallel, whole shards only, and without doing again what is there."""
+
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from segfit.data import Record, Source
+from segfit.data.cache.coding import Coder
+from segfit.data.cache.manifest import (
+    FILE,
+    Manifest,
+    Settings,
+    ShardFacts,
+    SplitFacts,
+    facts_of,
+    names_of,
+    settings_for,
+)
+from segfit.data.cache.shard import Shard, key_of
+from segfit.data.cache.space import Plan, foretell, free_space, require_room, room_for
+from segfit.data.fingerprint import fingerprint
+from segfit.errors import DataError
+
+__all__ = ["PER_SHARD", "Progress", "prepare", "verify"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+Progress = Callable[[int, int], None]
+
+SUFFIX = ".shard"
+PER_SHARD = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One shard to be."""
+
+    path: Path
+    key: bytes
+    records: Sequence[Record]
+
+
+def prepare(
+    source: Source,
+    records: Mapping[str, Sequence[Record]],
+    out: str | Path,
+    *,
+    short_side: int = 512,
+    jpeg_quality: int | None = None,
+    workers: int | None = None,
+    per_shard: int = PER_SHARD,
+    announce: Callable[[Plan], None] = lambda _plan: None,
+    progress: Progress = lambda _done, _total: None,
+) -> Path:
+    """Write the decoded cache of some splits, or bring one up to date; what is there and intact is kept.
+
+    Args:
+        source: the dataset.
+        records: of each split; other splits that the cache has already stay in it.
+        out: folder of the cache.
+        short_side: larger images and their masks are shrunk to it, smaller ones are kept as they are.
+        jpeg_quality: 1..100 compresses images with and masks without loss; None stores plain pixels.
+        workers: threads; by default one per processor.
+        per_shard: records in one file: what a kill in the middle loses at most.
+        announce: called once it is known what is to be written and that there is room for it.
+        progress: called with (done, total) records.
+
+    Returns:
+        `out`.
+
+    Raises:
+        DataError: bad data, a folder that holds something else, or too little space; the message says how to mend it.
+    """
+    out = Path(out)
+    settings = settings_for(source, short_side, jpeg_quality)
+    earlier = _earlier(out, settings)
+    splits = {name: _jobs(out, name, listed, settings, per_shard) for name, listed in records.items()}
+    jobs = [job for split in splits.values() for job in split]
+    total = sum(len(job.records) for job in jobs)
+    with _threads(workers) as threads:
+        shards = _kept(threads, jobs)
+        done = sum(len(job.records) for job in jobs if job.path in shards)
+        coder = Coder(source, settings)
+        missing = [job for job in jobs if job.path not in shards]
+        needed = foretell(threads, coder, [job.records for job in missing])
+        size = needed + sum(shard.size for shard in shards.values())
+        plan = Plan(records=total, kept=done, size=size, missing=needed, free=free_space(out))
+        require_room(out, plan)
+        announce(plan)
+        progress(done, total)
+        with _locked(out), room_for(out):
+            coded = _in_order(threads, coder, [record for job in missing for record in job.records])
+            for job in missing:
+                counted = _counted(islice(coded, len(job.records)), done, total, progress)
+                shards[job.path] = Shard.write(job.path, job.key, counted, len(job.records))
+                done += len(job.records)
+            facts = {name: _facts(records[name], split, shards) for name, split in splits.items()}
+            manifest = Manifest(settings=settings, splits={**earlier, **facts})
+            manifest.write(out)
+            _clear(out, manifest)
+    return out
+
+
+def verify(out: str | Path, *, workers: int | None = None, progress: Progress = lambda _done, _total: None) -> int:
+    """Compare every byte of a cache with its checksums and return the number of its shards.
+
+    Args:
+        out: folder of the cache.
+        workers: threads; by default one per processor.
+        progress: called with (done, total) shards.
+
+    Raises:
+        DataError: no complete cache, or damaged shards.
+    """
+    out = Path(out)
+    shards = Manifest.read(out).shards()
+    bad = []
+    with _threads(workers) as threads:
+        checked = threads.map(lambda facts: _as_listed(out, facts, thorough=True), shards)
+        for done, (facts, good) in enumerate(zip(shards, checked, strict=True), 1):
+            if not good:
+                bad.append(facts.file)
+            progress(done, len(shards))
+    if bad:
+        raise DataError(
+            f"{out / bad[0]}: damaged ({len(bad)} of {len(shards)} shards are): run segfit data prepare again without "
+            "--verify, which writes them anew"
+        )
+    return len(shards)
+
+
+def _threads(workers: int | None) -> ThreadPoolExecutor:
+    # Decoding, resizing, compressing and checksums release the interpreter lock, so threads are enough.
+    return ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1))
+
+
+# --- what is there ---------------------------------------------------------------------------------------------------
+
+
+def _earlier(out: Path, settings: Settings) -> dict[str, SplitFacts]:
+    """Return the intact splits that the cache in `out` has already.
+
+    Raises:
+        DataError: `out` is something else, or a cache with other settings.
+    """
+    if not out.exists():
+        return {}
+    if not out.is_dir():
+        raise DataError(f"{out}: a file, not a folder: choose another folder")
+    if not (out / FILE).exists():
+        foreign = [path.name for path in out.iterdir() if path.suffix != SUFFIX and not path.name.startswith(".")]
+        if foreign:
+            raise DataError(f"{out}: not a cache, but has {foreign[0]!r} in it: choose an empty or a new folder")
+        return {}
+    manifest = Manifest.read(out)
+    if manifest.settings != settings:
+        same = str(manifest.settings) == str(settings)
+        differs = "other classes or colours" if same else str(manifest.settings)
+        raise DataError(f"{out}: holds a cache with {differs}: choose another folder or delete it")
+    return {
+        name: split
+        for name, split in manifest.splits.items()
+        if all(_as_listed(out, facts, thorough=False) for facts in split.shards)
+    }
+
+
+def _as_listed(out: Path, facts: ShardFacts, *, thorough: bool) -> bool:
+    """Whether a shard is the one that the manifest lists; `thorough` looks at every byte."""
+    shard = Shard.read(out / facts.file)
+    if shard is None or (shard.checksum.hex(), shard.size) != (facts.checksum, facts.size):
+        return False
+    return shard.intact() if thorough else True
+
+
+def _jobs(out: Path, split: str, records: Sequence[Record], settings: Settings, per_shard: int) -> list[_Job]:
+    """Return the shards of a split, in order."""
+    stem = re.sub(r"[^\w.-]+", "_", split)
+    if stem != split or stem.startswith("."):
+        # Two splits must not share a file name.
+        stem = f"split{stem}-{key_of(split).hex()[:8]}"
+    jobs, names = [], names_of(records)
+    for number, first in enumerate(range(0, len(records), per_shard)):
+        part = records[first : first + per_shard]
+        made_of = [(names[first + i], *facts_of(record)) for i, record in enumerate(part)]
+        path = out / f"{stem}-{number:05}{SUFFIX}"
+        jobs.append(_Job(path=path, key=key_of(settings, made_of), records=part))
+    return jobs
+
+
+def _kept(threads: ThreadPoolExecutor, jobs: Sequence[_Job]) -> dict[Path, Shard]:
+    """Return the shards that are there, made of the same files in the same way, and intact."""
+
+    def look(job: _Job) -> Shard | None:
+        shard = Shard.read(job.path)
+        return shard if shard is not None and shard.key == job.key and shard.intact() else None
+
+    return {shard.path: shard for shard in threads.map(look, jobs) if shard is not None}
+
+
+def _facts(records: Sequence[Record], jobs: Sequence[_Job], shards: Mapping[Path, Shard]) -> SplitFacts:
+    written = [shards[job.path] for job in jobs]
+    return SplitFacts(
+        fingerprint=fingerprint(records),
+        names=names_of(records),
+        facts=tuple(facts_of(record) for record in records),
+        shards=tuple(ShardFacts(file=s.path.name, size=s.size, checksum=s.checksum.hex()) for s in written),
+    )
+
+
+def _clear(out: Path, manifest: Manifest) -> None:
+    """Remove what interrupted and earlier commands have left."""
+    listed = {facts.file for facts in manifest.shards()}
+    for path in out.iterdir():
+        temporary = path.name.startswith(".") and (SUFFIX in path.name or FILE in path.name)
+        if temporary or (path.suffix == SUFFIX and path.name not in listed):
+            path.unlink()
+
+
+# --- alone ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Create the folder, unless nothing comes of it, and keep other writers out of it."""
+    new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with _alone_in(out):
+            yield
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                out.rmdir()  # only if nothing was written
+        raise
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Keep other writers out of a folder, as far as the platform and its file system can.
+
+    Raises:
+        DataError: another one is at work.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise DataError(f"{out}: another segfit data prepare is writing to it: wait for its end") from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+# --- in parallel -----------------------------------------------------------------------------------------------------
+
+
+def _in_order(threads: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T], ahead: int = 32) -> Iterator[R]:
+    """Yield the result for each item; at most `ahead` of them wait in memory, however slow the disk is."""
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(threads.submit(work, item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _counted(items: Iterable[T], done: int, total: int, progress: Progress) -> Iterator[T]:
+    for number, item in enumerate(items, 1):
+        yield item
+        progress(done + number, total)
