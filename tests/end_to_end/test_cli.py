@@ -17,13 +17,13 @@ import pytest
 import torch
 from PIL import Image
 
-import segfit.cli.data
+import segfit
 from segfit.evaluation.records import Records, read_records
 
 VERBS = ["study", "train", "evaluate", "compare", "report", "predict", "submit", "score", "classes", "recipe", "data"]
 
 
-DATA_VERBS = [f"data {file.stem}" for file in Path(segfit.cli.data.__file__).parent.glob("[!_]*.py")]
+DATA_VERBS = [f"data {file.stem}" for file in sorted(Path(segfit.__file__).parent.glob("cli/data/[!_]*.py"))]
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS, *DATA_VERBS])
@@ -49,8 +49,6 @@ def test_help_is_fast(command):
 
 
 def test_version(command):
-    import segfit
-
     assert command("--version").stdout.strip() == f"segfit {segfit.__version__}"
 
 

@@ -150,10 +150,18 @@ def below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Found]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from below(Path(entry.path), above | {real})
         else:
             yield Found(Path(entry.path))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a folder or a link to one; a link that leads back to itself is neither."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def pair(listing: Listing, where: Path) -> list[Record]:

@@ -159,6 +159,7 @@ def seed_files(corpus: Corpus) -> None:
 
 SPECIAL: dict[str, Callable[[Path], None]] = {
     "link-broken": lambda path: path.symlink_to("nowhere.jpg"),
+    "link-loop": lambda path: path.symlink_to(path.name),
     "not-a-file": os.mkfifo,
 }
 
