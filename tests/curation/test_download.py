@@ -481,7 +481,7 @@ def test_nothing_leads_from_https_to_http(serve, self_signed, tmp_path, monkeypa
 def test_room_is_looked_for_first(serve, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")  # noqa: PYI024
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(0, 0, 2_000_000_000))
-    with pytest.raises(DataError, match=r"needs 2\.1 GB of disk space, 2\.0 GB are free"):
+    with pytest.raises(DataError, match=r"needs 2\.0 GB of disk space, 1\.9 GB are free"):
         download_archive(ARCHIVES["ade20k"], tmp_path / "ade", url="http://127.0.0.1:9/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(0, 0, 2**26 + 2 * len(ARCHIVE)))
     server = serve()

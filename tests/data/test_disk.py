@@ -77,7 +77,7 @@ def test_room(tmp_path, monkeypatch):
     require_room(tmp_path / "not" / "there", 1, "a test")
     usage = namedtuple("usage", "total used free")  # noqa: PYI024
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(0, 0, 10**9))
-    with pytest.raises(DataError, match=r"a test needs 2\.1 GB of disk space, 1\.0 GB are free"):
+    with pytest.raises(DataError, match=r"a test needs 2\.0 GB of disk space, 0\.9 GB are free, 1\.1 GB too little"):
         require_room(tmp_path / "not" / "there", 2 * 10**9, "a test")
 
 

@@ -6,13 +6,10 @@ what is missing with grey.
 """
 
 import io
-import os
 import struct
-import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -21,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from segfit.data import Image, Record, Source, SourceMask
+from segfit.data.stderr import decode
 from segfit.errors import DataError
 
 __all__ = ["Color", "read_color_mask", "read_image", "read_index_mask", "read_pair", "read_size"]
@@ -214,11 +212,7 @@ def _narrow(stored: NDArray[np.integer], path: Path) -> NDArray[np.uint16]:
 def _decode(data: bytes, path: Path, flags: int) -> Image:
     """Return the picture as `(H, W, 3)` uint8 RGB; `path` is for messages."""
     _require_whole(data, path)
-    try:
-        with _MUTED:
-            decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise _damaged(path, error.err) from None
+    decoded = decode(data, flags)
     if decoded is None:
         raise _damaged(path, "OpenCV cannot decode it")
     rgb: Image = decoded
@@ -232,11 +226,7 @@ def _decode_grey_png(data: bytes) -> SourceMask | None:
     width, height, bits, color_type = HEADER.unpack_from(data)
     if color_type != GREY or bits not in (8, 16) or width * height > LARGEST:
         return None
-    try:
-        with _MUTED:
-            decoded: SourceMask | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
+    decoded = decode(data, cv2.IMREAD_UNCHANGED)
     # A transparent grey makes OpenCV add channels.
     return decoded if decoded is not None and decoded.ndim == 2 else None
 
@@ -245,40 +235,3 @@ def _pack(rgb: Image) -> NDArray[np.uint32]:
     """Return one number per colour: `(h, w, 3)` uint8 -> `(h, w)`."""
     packed: NDArray[np.uint32] = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA).view(np.uint32)[..., 0]
     return packed
-
-
-class _Muted:
-    """Sends to nowhere what C libraries write to stderr; may be entered by several threads at once.
-
-    libjpeg and libpng print a line without a file name for every damaged file and offer Python no way to stop it. What
-    Python itself writes to stderr meanwhile is lost, too, so nothing but one decoder call belongs inside.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._stderr: int | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside > 1:
-                return
-            try:
-                self._stderr = os.dup(2)
-            except OSError:  # a daemon without stderr
-                self._stderr = None
-                return
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside and self._stderr is not None:
-                os.dup2(self._stderr, 2)
-                os.close(self._stderr)
-
-
-_MUTED = _Muted()

@@ -1,15 +1,20 @@
 """Folders that are written whole or not at all, by one process at a time, and only where there is room for them."""
 
 import contextlib
+import importlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from segfit.errors import DataError
 from segfit.units import memory
 
-__all__ = ["cache_folder", "folder_in_place", "one_at_a_time", "require_room", "writable_parent"]
+__all__ = ["cache_folder", "folder_in_place", "free_space", "one_at_a_time", "require_room", "writable_parent"]
+
+# Elsewhere than on POSIX systems nobody is kept out.
+fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 
 SPARE = 64 * 2**20
 """Bytes that stay free: a disk filled to its last byte harms everything else on it."""
@@ -20,18 +25,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "segfit"
 
 
-def require_room(folder: Path, needed: int, purpose: str) -> None:
+def free_space(folder: Path) -> int:
+    """Return the bytes that may be written to the disk of `folder`, which need not exist yet."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return max(0, shutil.disk_usage(there).free - SPARE)
+
+
+def require_room(
+    folder: Path, needed: int, purpose: str, *, mend: str = "delete something or choose a folder on another disk"
+) -> None:
     """Raise unless the disk of `folder`, which need not exist yet, has room for `needed` bytes.
 
     Raises:
         DataError: it has not; the message names what is needed and what is there.
     """
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if free < needed + SPARE:
+    free = free_space(folder)
+    if free < needed:
         raise DataError(
-            f"{folder}: {purpose} needs {memory(needed + SPARE)} of disk space, {memory(free)} are free: "
-            "delete something or choose a folder on another disk"
+            f"{folder}: {purpose} needs {memory(needed)} of disk space, {memory(free)} are free, "
+            f"{memory(needed - free)} too little: {mend}"
         )
 
 
@@ -49,6 +61,9 @@ def one_at_a_time(target: Path, *, wait: bool) -> Iterator[None]:
     Raises:
         DataError: another process writes it, and `wait` is off.
     """
+    if fcntl is None:
+        yield
+        return
     lock = writable_parent(target) / f".{target.name}.lock"
     handle = _locked(lock, wait)
     if handle is None:
@@ -100,8 +115,6 @@ def writable_parent(target: Path) -> Path:
 
 def _locked(lock: Path, wait: bool) -> int | None:
     """Return the handle of the locked file; None if another process holds it and `wait` is off."""
-    import fcntl  # the rest of the package works where this does not exist
-
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from segfit.config import Hardware
+from segfit.data.disk import cache_folder
 
 __all__ = ["PeakMemory", "autocast", "device_name", "hardware"]
 
@@ -19,14 +20,13 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 def hardware() -> Hardware:
     """Return what this machine offers to a run."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "segfit"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     native: dict[str, tuple[str, ...]] = {"cpu": ("bf16", "fp32") if _cpu_has_bf16() else ("fp32",)}
     if torch.cuda.is_available():
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         native["cuda"] = ("bf16", "fp16", "fp32") if bf16 else ("fp16", "fp32")
-    return Hardware(precisions=native, cores=cores, cache=cache)
+    return Hardware(precisions=native, cores=cores, cache=cache_folder())
 
 
 def _cpu_has_bf16() -> bool:

@@ -14,6 +14,7 @@ from PIL import Image
 from segfit.data.check.probe import ImageFacts, complaint, probe_image, probe_mask
 from segfit.data.check.structure import Limits, Unusable, identify, read_header, require_whole, stat_file
 from segfit.data.decode import read_image
+from segfit.data.stderr import STDERR
 
 LIMITS = Limits()
 
@@ -73,6 +74,7 @@ def test_a_changed_bit_of_a_png_is_found(tmp_path_factory: pytest.TempPathFactor
     assert look(bytes(changed), tmp_path_factory.getbasetemp()).faults
 
 
+@STDERR.listening()
 def test_a_jpeg_that_lost_pixels_is_suspected_and_confirmed(tmp_path: Path) -> None:
     assert look(gap(FILES["jpeg"]), tmp_path).suspect
     assert complaint(tmp_path / "a.jpg", LIMITS).startswith("Corrupt JPEG data")

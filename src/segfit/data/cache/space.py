@@ -1,8 +1,7 @@
-"""How much a cache will take, and whether the disk has it."""
+"""How much a cache will take, and what to say when the disk has no more."""
 
 import errno
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,9 +15,8 @@ from segfit.data.cache.coding import Coder, shrunk
 from segfit.data.cache.shard import ENTRY, HEADER, aligned
 from segfit.data.decode import read_size
 from segfit.errors import DataError
-from segfit.units import memory
 
-__all__ = ["Plan", "foretell", "free_space", "require_room", "room_for"]
+__all__ = ["Plan", "foretell", "room_for"]
 
 SAMPLES = 24
 """Records that are compressed to foretell the size of the others."""
@@ -73,21 +71,6 @@ def foretell(threads: ThreadPoolExecutor, coder: Coder, shards: Sequence[Sequenc
         )
     payload = sum(aligned(math.ceil(share * count)) for count in pixels.tolist() for share in per_pixel)
     return payload + len(records) * ENTRY.itemsize + len(shards) * HEADER.itemsize
-
-
-def free_space(out: Path) -> int:
-    """Return the bytes that the disk of a folder, which need not exist yet, has left."""
-    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
-
-
-def require_room(out: Path, plan: Plan) -> None:
-    """Raise a `DataError` unless the disk has room for what the plan is to write into `out`."""
-    if plan.missing > plan.free:
-        raise DataError(
-            f"{out}: the cache needs {memory(plan.missing)} more, but the disk has only {memory(plan.free)} left, "
-            f"{memory(plan.missing - plan.free)} too little: make room, or use --jpeg or a smaller --short-side"
-        )
 
 
 @contextmanager

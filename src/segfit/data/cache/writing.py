@@ -24,7 +24,8 @@ from segfit.data.cache.manifest import (
     settings_for,
 )
 from segfit.data.cache.shard import Shard, key_of
-from segfit.data.cache.space import Plan, foretell, free_space, require_room, room_for
+from segfit.data.cache.space import Plan, foretell, room_for
+from segfit.data.disk import free_space, one_at_a_time, require_room
 from segfit.data.fingerprint import fingerprint
 from segfit.errors import DataError
 
@@ -92,7 +93,9 @@ def prepare(
         needed = foretell(threads, coder, [job.records for job in missing])
         size = needed + sum(shard.size for shard in shards.values())
         plan = Plan(records=total, kept=done, size=size, missing=needed, free=free_space(out))
-        require_room(out, plan)
+        require_room(
+            out, needed, "the cache", mend="make room, choose another disk, or use --jpeg or a smaller --short-side"
+        )
         announce(plan)
         progress(done, total)
         with _locked(out), room_for(out):
@@ -232,37 +235,13 @@ def _locked(out: Path) -> Iterator[None]:
     new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with _alone_in(out):
+        with one_at_a_time(out, wait=False):
             yield
     except BaseException:
         if new:
             with suppress(OSError):
                 out.rmdir()  # only if nothing was written
         raise
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Keep other writers out of a folder, as far as the platform and its file system can.
-
-    Raises:
-        DataError: another one is at work.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise DataError(f"{out}: another segfit data prepare is writing to it: wait for its end") from None
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 # --- in parallel -----------------------------------------------------------------------------------------------------

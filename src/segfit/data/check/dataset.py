@@ -21,6 +21,7 @@ from segfit.data.check.probe import ImageFacts, MaskFacts, complaint, probe_imag
 from segfit.data.check.structure import LIMITS, Limits
 from segfit.data.check.tables import Table, known_tables, own_table
 from segfit.data.files import Tree
+from segfit.data.stderr import STDERR
 from segfit.errors import DataError
 
 __all__ = ["Result", "check_dataset"]
@@ -81,6 +82,7 @@ class _Pass:
     suspects: list[_Job] = field(default_factory=list)
 
 
+@STDERR.listening()
 def check_dataset(
     source: Source,
     root: Path,

@@ -6,7 +6,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from segfit.data import SourceMask
-from segfit.data.check.stderr import decode
 from segfit.data.check.structure import Header, Unusable
 from segfit.data.check.tables import Table, describe_fit, pack, unpack
 from segfit.data.decode import INDEX_MODES, Color, read_index_mask
+from segfit.data.stderr import decode
 from segfit.errors import DataError
 from segfit.labels import LabelTable
 
@@ -96,7 +95,7 @@ def read_content(data: bytes, path: Path, header: Header, *, colored: bool) -> M
     """
     if header.mode not in INDEX_MODES or (colored and header.mode == "P"):
         return _read_colors(data, header.mode)
-    mask = _read_indices(data, path, header)
+    mask = _read_indices(path)
     values, counts = _count(mask)
     return MaskContent(
         mode=header.mode,
@@ -108,14 +107,7 @@ def read_content(data: bytes, path: Path, header: Header, *, colored: bool) -> M
     )
 
 
-def _read_indices(data: bytes, path: Path, header: Header) -> SourceMask:
-    """Return what `read_index_mask` does.
-
-    It is called only where it leaves stderr alone: two that redirect it at the same time would lose it.
-    """
-    if header.format == "PNG" and header.mode in ("L", "I;16") and header.depth >= 8:
-        plain = _decoded(data, cv2.IMREAD_UNCHANGED)
-        return plain if plain.ndim == 2 else plain[..., 0]  # a transparent grey makes OpenCV repeat the channel
+def _read_indices(path: Path) -> SourceMask:
     try:
         return read_index_mask(path)
     except DataError as error:
@@ -124,16 +116,11 @@ def _read_indices(data: bytes, path: Path, header: Header) -> SourceMask:
 
 
 def _read_colors(data: bytes, mode: str) -> MaskContent:
-    rgb = _decoded(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    rgb = decode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if rgb is None:
+        raise Unusable("file-damaged", "OpenCV cannot decode it")
     values, counts = _count(pack(rgb))
     return MaskContent(mode=mode, values=values, counts=counts, colored=True, ramp=_ramp(rgb[..., 1]))
-
-
-def _decoded(data: bytes, flags: int) -> NDArray[Any]:
-    decoded = decode(data, flags)
-    if decoded is None:
-        raise Unusable("file-damaged", "OpenCV cannot decode it")
-    return decoded
 
 
 def _count(values: SourceMask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

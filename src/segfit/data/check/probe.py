@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segfit.data.check.masks import MaskContent, read_content
-from segfit.data.check.stderr import OVERHEARD, decode
 from segfit.data.check.structure import ENDINGS, Header, Limits, Unusable, identify, read, read_header, require_whole
+from segfit.data.stderr import STDERR, decode
 
 __all__ = ["THUMBNAIL", "ImageFacts", "MaskFacts", "complaint", "probe_image", "probe_mask"]
 
@@ -66,7 +66,7 @@ def probe_image(path: Path, limits: Limits) -> ImageFacts:
     try:
         data = read(path, limits)
         header = _sound_header(data, path, limits, facts.faults)
-        said = OVERHEARD.said()
+        said = STDERR.said()
         thumbnail, turned = _thumbnail(data, header)
     except Unusable as reason:
         facts.faults.append((reason.code, reason.detail))
@@ -74,7 +74,7 @@ def probe_image(path: Path, limits: Limits) -> ImageFacts:
     facts.header, facts.thumbnail = header, thumbnail
     facts.size = (header.height, header.width) if turned else (header.width, header.height)
     facts.digest = hashlib.blake2b(data, digest_size=16).digest()
-    facts.suspect = header.format == "JPEG" and OVERHEARD.said() != said
+    facts.suspect = header.format == "JPEG" and STDERR.said() != said
     facts.faults += [(code, say(header)) for code, is_so, say in IMAGE_RULES if is_so(header)]
     return facts
 
@@ -106,9 +106,9 @@ def complaint(path: Path, limits: Limits) -> str:
         data = read(path, limits)
     except Unusable:
         return ""
-    said = OVERHEARD.said()
+    said = STDERR.said()
     decode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8)
-    lines = [line for line in OVERHEARD.since(said).splitlines() if "JPEG" in line]
+    lines = [line for line in STDERR.since(said).splitlines() if "JPEG" in line]
     return lines[0].strip() if lines else ""
 
 
