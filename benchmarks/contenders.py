@@ -1,13 +1,15 @@
 """The ways from files to a training pair of 512x512 pixels that are compared, segfit's and others'.
 
-Each is called with the position of a record and the number of the epoch and returns (image, mask), ready to be stacked.
+Each is called with the position of a record and the number of the epoch and returns (image, mask), ready to be stacked;
+the training loader, which has an order of its own, takes them from its batches.
 All do the same protocol on the same files, except that the others do less: they neither map labels to train ids nor,
 in `standard`, look for a crop that is not all one class.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,13 @@ from segfit.data import Record, Source
 from segfit.data.augment import augment, rng_for
 from segfit.data.cache import Cache
 from segfit.data.decode import read_pair
+from segfit.data.loader import TrainLoader
 from segfit.labels import IGNORE, LabelSpace
 
 __all__ = ["CONTENDERS", "PEERS", "Task", "Way"]
+
+BATCH = 4
+"""Of the training loader; few, so that a round has whole batches."""
 
 Way = Callable[[int, int], tuple[Any, Any]]
 
@@ -169,6 +175,19 @@ def _from_cache(task: Task, folder: Path, config: AugmentConfig) -> Way:
     return way
 
 
+def _from_loader(task: Task, folder: Path, config: AugmentConfig) -> Way:
+    loader = TrainLoader(task.source, task.records, task.labels, config, batch=BATCH, seed=0, cache=folder)
+    batches = (batch for epoch in count() for batch in loader.epoch(epoch))
+
+    def samples() -> Iterator[tuple[Any, Any]]:
+        for batch in batches:
+            yield from zip(batch.images, batch.masks, strict=True)
+
+    made = samples()
+    # The loader has an order of its own.
+    return lambda _index, _epoch: next(made)
+
+
 PEERS = {"a": "Pillow", "b": "torchvision v2", "c": "AlbumentationsX"}
 """The others, by the letter that the goals know them by."""
 
@@ -181,4 +200,5 @@ CONTENDERS: dict[str, Callable[[Task], Way]] = {
     "segfit standard, JPEG cache": lambda task: _from_cache(task, task.jpeg, task.standard),
     "segfit paper, files": lambda task: _from_files(task, task.paper),
     "segfit paper, raw cache": lambda task: _from_cache(task, task.raw, task.paper),
+    "segfit standard, raw cache, TrainLoader": lambda task: _from_loader(task, task.raw, task.standard),
 }

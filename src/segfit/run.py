@@ -1,8 +1,9 @@
 """Builds every part from a resolved recipe: the only file that knows them all."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from segfit import config
 from segfit.config import Recipe, check_same, load_recipe, load_study
 from segfit.console import waiting
 from segfit.data import SOURCES, Record, Source
-from segfit.data.census import count_ratios, take_census
+from segfit.data.census import Census, count_ratios, take_census
 from segfit.data.check import quick_check
 from segfit.data.loader import EvalLoader, TrainLoader
 from segfit.data.sampling import rare_weights
@@ -30,7 +31,7 @@ from segfit.models import MODELS, Segmenter
 from segfit.registry import Registry
 from segfit.training.checkpoint import load_weights
 from segfit.training.device import PeakMemory, hardware
-from segfit.training.environment import describe
+from segfit.training.environment import check_data, describe
 from segfit.training.loop import Trainer
 from segfit.training.parallel import Ranks, ranks
 
@@ -131,18 +132,6 @@ class Parts:
         return LOSSES.build(self.recipe.loss.name, len(self.labels), **self.recipe.loss.options).to(self.ranks.device)
 
     @cached_property
-    def weights(self) -> NDArray[np.float64] | None:
-        """How often an epoch has each training image, relative to one another; None for once each."""
-        if self.recipe.data.sampling == "uniform":
-            return None
-        weights = None
-        if self.ranks.main:
-            with waiting(f"counting the classes in {len(self.training)} training masks") as progress:
-                weights = rare_weights(take_census(self.source, self.training, progress=progress), self.labels)
-        shared: NDArray[np.float64] = self.ranks.gather(weights)[0]
-        return shared
-
-    @cached_property
     def train_loader(self) -> TrainLoader:
         """This rank's training batches."""
         train = self.recipe.train
@@ -159,21 +148,37 @@ class Parts:
             workers=train.workers,
             pin=self.ranks.device.type == "cuda",
             cache=self.recipe.data.cache,
-            weights=self.weights,
+            weights=self._rare_weights() if self.recipe.data.sampling == "rare" else None,
         )
+
+    def _rare_weights(self) -> Callable[[], NDArray[np.float64]]:
+        """Return what counts the training masks; it knows nothing of this object, so that it keeps none alive."""
+        return partial(_weigh_rare, self.source, self.training, self.labels, self.ranks)
 
     def check(self) -> None:
         """Build everything once, so that what is wrong with any part is raised."""
         quick_check(self.source, [*self.training, *self.validation])
         _ = self.validation, self.model, self.loss, self.train_loader
 
+    @cached_property
+    def validation_loader(self) -> EvalLoader:
+        """This rank's validation samples; its workers live on from one validation to the next."""
+        return self._eval_loader(self.validation)
+
     def score(self, records: Sequence[Record], **more: Any) -> Evaluation:
         """Score the model on `records`; `more` as in `evaluate_model`."""
-        settings, train = self.recipe.evaluate, self.recipe.train
+        loader = self.validation_loader if records is self.validation else self._eval_loader(records)
+        precision = self.recipe.train.precision
+        return evaluate_model(
+            self.model, loader, self.labels, ranks=self.ranks, precision=precision, loss=self.loss, **more
+        )
+
+    def _eval_loader(self, records: Sequence[Record]) -> EvalLoader:
+        settings, workers = self.recipe.evaluate, self.recipe.train.workers
         assert settings.resize is not None, "the recipe is resolved"
         assert settings.batch is not None
-        assert train.workers is not None
-        loader = EvalLoader(
+        assert workers is not None
+        return EvalLoader(
             self.source,
             records,
             self.labels,
@@ -182,11 +187,16 @@ class Parts:
             batch=settings.batch,
             rank=self.ranks.rank,
             world=self.ranks.world,
-            workers=train.workers,
+            workers=workers,
         )
-        return evaluate_model(
-            self.model, loader, self.labels, ranks=self.ranks, precision=train.precision, loss=self.loss, **more
-        )
+
+
+def _weigh_rare(source: Source, records: Sequence[Record], labels: LabelSpace, ranks: Ranks) -> NDArray[np.float64]:
+    """Return how often an epoch has each record, counted by all ranks together."""
+    label = f"counting the classes in {len(records)} training masks"
+    with waiting(label) if ranks.main else nullcontext(lambda _done, _total: None) as progress:
+        census = take_census(source, records[ranks.rank :: ranks.world], progress=progress)
+    return rare_weights(Census.dealt(ranks.gather(census)), labels)
 
 
 # --- train -----------------------------------------------------------------------------------------------------------
@@ -321,9 +331,9 @@ def _train(recipe: Recipe, folder: RunFolder, group: Ranks, *, resume: bool) -> 
     parts.check()
     training, validation = parts.training, parts.validation
     origin = _origin(recipe, folder) if not resume else None
-    facts = describe(group, {"training": training, "validation": validation})
+    facts = describe(group, {"training": training, "validation": validation}, recipe.data.cache)
     if resume:
-        _check_data(folder, facts["dataset"])
+        check_data(folder, facts["dataset"])
     group.wait()
     if group.main:
         if origin is not None:
@@ -398,16 +408,6 @@ def _examples(ids: Sequence[str], count: int) -> set[str]:
     if count == 0:
         return set()
     return {ids[i] for i in np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)}
-
-
-def _check_data(folder: RunFolder, dataset: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run on other files than those it began with."""
-    before = folder.read(folder.environment_file).get("dataset", {})
-    if before.get("fingerprint") != dataset["fingerprint"]:
-        raise RunError(
-            f"{folder.path}: the images or masks have changed since the run began: restore them, or train anew in "
-            "another folder"
-        )
 
 
 def _origin(recipe: Recipe, folder: RunFolder) -> RunFolder | None:

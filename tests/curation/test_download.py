@@ -65,6 +65,8 @@ class Server:
     length: int | None = None
     """Content-Length of whole files that is not true."""
     chunked: bool = False
+    unsaid: bool = False
+    """Whether it keeps the length to itself, and closes the connection at the end."""
     kind: str | None = None
     """Content-Type."""
     location: str | None = None
@@ -78,11 +80,7 @@ class Server:
         self.seen.append(dict(to.headers))
         status = self.statuses.pop(0) if self.statuses else 200
         if status != 200:
-            to.send_response(status)
-            if self.location:
-                to.send_header("Location", self.location)
-            to.send_header("Content-Length", "0")
-            to.end_headers()
+            self.refuse(to, status)
             return
         start = self.start(to)
         if start >= len(self.data) > 0:
@@ -94,14 +92,13 @@ class Server:
         to.send_response(206 if start else 200)
         if start:
             to.send_header("Content-Range", f"bytes {start}-{len(self.data) - 1}/{len(self.data)}")
-        if self.kind:
-            to.send_header("Content-Type", self.kind)
-        if self.etag:
-            to.send_header("ETag", self.etag)
+        for name, value in (("Content-Type", self.kind), ("ETag", self.etag)):
+            if value:
+                to.send_header(name, value)
         if self.chunked:
             to.send_header("Transfer-Encoding", "chunked")
             body = b"".join(b"%x\r\n%s\r\n" % (len(b), b) for b in (body[:1000], body[1000:]) if b) + b"0\r\n\r\n"
-        else:
+        elif not self.unsaid:
             to.send_header("Content-Length", str(len(body) if start or self.length is None else self.length))
         to.end_headers()
         if self.break_after:
@@ -109,6 +106,13 @@ class Server:
         for at in range(0, len(body), 1000 if self.slow else len(body)):
             to.wfile.write(body[at : at + 1000] if self.slow else body)
             time.sleep(self.slow)
+
+    def refuse(self, to: BaseHTTPRequestHandler, status: int) -> None:
+        to.send_response(status)
+        if self.location:
+            to.send_header("Location", self.location)
+        to.send_header("Content-Length", "0")
+        to.end_headers()
 
     def start(self, to: BaseHTTPRequestHandler) -> int:
         wanted = re.fullmatch(r"bytes=(\d+)-", to.headers.get("Range", ""))
@@ -379,6 +383,37 @@ def test_a_length_that_is_too_long_ends_in_one_line(serve, cli, tmp_path):
     server.length = None
     cli(*words)
     assert names(tmp_path) == ["ade"]
+
+
+def test_more_than_the_expected_bytes_are_not_taken(serve, tmp_path):
+    asked = []
+    target = tmp_path / "x.zip"
+    size = len(ARCHIVE)
+    part = fetch(serve(unsaid=True).url, target, size=size, accept=lambda *call: asked.append(call))
+    assert part.path.read_bytes() == ARCHIVE
+    assert asked == [(size, size)]
+    part.forget()
+    endless = serve(data=ARCHIVE * 20, unsaid=True)
+    with pytest.raises(DataError, match=rf"sends more than the {size:,} bytes .* another address with --url"):
+        fetch(endless.url, target, size=size)
+    assert len(endless.seen) == 1
+    assert names(tmp_path) == []
+
+
+def test_what_ends_too_early_is_incomplete_even_if_the_server_did_not_say(serve, tmp_path):
+    server = serve(unsaid=True, break_after=[50_000])
+    assert fetch(server.url, tmp_path / "x.zip", size=len(ARCHIVE)).path.read_bytes() == ARCHIVE
+    assert len(server.seen) == 2
+
+
+def test_room_is_looked_for_all_the_time_where_nobody_knows_the_size(serve, tmp_path):
+    def accept(_coming: int, total: int) -> None:
+        if total > 200_000:
+            raise DataError("the disk is full")
+
+    with pytest.raises(DataError, match="the disk is full"):
+        fetch(serve(unsaid=True).url, tmp_path / "x.zip", accept=accept)
+    assert (tmp_path / "x.zip.part").stat().st_size <= 200_000
 
 
 def test_a_server_that_corrects_its_length_is_believed(serve, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from segfit.curation.download import repository
 from segfit.curation.download.repository import download_repository
 from segfit.errors import DataError
 
@@ -194,6 +195,62 @@ def test_room_is_looked_for_first(hub, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="of disk space"):
         download_repository("owner/scenes", tmp_path / "out", endpoint=there.address)
     assert len(there.seen) == 1
+
+
+def test_what_has_arrived_needs_no_room_again(hub, tmp_path, monkeypatch):
+    broken = "data/validation-00000-of-00001.parquet"
+    there = hub(FILES, lies={broken: b"PAR1 va1idation"})
+    with pytest.raises(DataError, match="came damaged"):
+        download_repository("owner/scenes", tmp_path / "out", endpoint=there.address)
+    there.lies.clear()
+    asked: list[int] = []
+    monkeypatch.setattr(repository, "require_room", lambda _out, needed, _purpose: asked.append(needed))
+    download_repository("owner/scenes", tmp_path / "out", endpoint=there.address)
+    assert asked == [len(FILES[broken])]
+
+
+def test_what_was_verified_stays_if_the_folder_is_taken_meanwhile(hub, tmp_path, monkeypatch):
+    there, out = hub(FILES), tmp_path / "out"
+
+    def intrude(path: Path, file: repository.Remote) -> None:
+        verify(path, file)
+        out.mkdir(exist_ok=True)
+        (out / "mine.txt").write_text("precious")
+
+    verify = repository._verify
+    monkeypatch.setattr(repository, "_verify", intrude)
+    with pytest.raises(DataError, match="something in this folder"):
+        download_repository("owner/scenes", out, endpoint=there.address)
+    assert tree(out) == {"mine.txt": b"precious"}
+    shutil.rmtree(out)
+    monkeypatch.undo()
+    there.seen.clear()
+    download_repository("owner/scenes", out, endpoint=there.address)
+    assert sorted(tree(out)) == sorted(name for name in FILES if name != "README.md")
+    assert not [line for line in there.seen if line.startswith("GET /datasets")], "nothing is fetched twice"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_failure_while_the_folder_is_made_loses_nothing(hub, tmp_path, monkeypatch, links):
+    there, out = hub(FILES), tmp_path / "out"
+    link, made = Path.hardlink_to, []
+
+    def hardlink_to(place: Path, file: Path) -> None:
+        made.append(place)
+        if not links:
+            raise PermissionError
+        link(place, file)
+
+    monkeypatch.setattr(Path, "hardlink_to", hardlink_to)
+    if links:
+        monkeypatch.setattr(Path, "rename", lambda _self, _target: (_ for _ in ()).throw(OSError("broken disk")))
+        with pytest.raises(OSError, match="broken disk"):
+            download_repository("owner/scenes", out, endpoint=there.address)
+        monkeypatch.undo()
+        assert len(tree(tmp_path / "out.part")) >= len(made) == 4
+    download_repository("owner/scenes", out, endpoint=there.address)
+    assert tree(out) == {name: data for name, data in FILES.items() if name != "README.md"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_the_missing_library_is_named(tmp_path, monkeypatch):

@@ -82,3 +82,24 @@ def test_an_override_of_training_needs_no_more_than_itself(scenes: Path) -> None
     opened = open_dataset(scenes, ["train.seed=3"])
     assert (opened.recipe.train.seed, opened.recipe.train.epochs) == (3, 10)
     assert open_dataset(scenes, ["train.steps=7"]).recipe.train.epochs is None
+
+
+def test_the_limits_of_the_recipe_hold_for_its_splits(scenes: Path) -> None:
+    opened = open_dataset(scenes, ["data.limit_train=3", "data.limit_validation=2"])
+    both = [opened.records(split) for split in opened.splits]
+    assert both == [opened.source.records("training")[:3], opened.source.records("validation")[:2]]
+    assert opened.used() == both[0] + both[1]
+    # Of one split for both, what is looked at is what is learnt.
+    same = open_dataset(scenes, ["data.validation=training", "data.limit_train=3", "data.limit_validation=2"])
+    assert len(same.records("training")) == 3
+    assert len(same.used()) == 5
+    assert len(same.records("validation")) == 5
+
+
+def test_a_split_without_images_is_refused(scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "none.txt").write_text("")
+    opened = open_dataset(scenes)
+    with pytest.raises(DataError):
+        opened.records(str(tmp_path / "none.txt"))
+    with pytest.raises(DataError, match="no split"):
+        opened.records("nowhere")

@@ -75,6 +75,14 @@ def test_more_images_than_there_are_means_all(scenes: Path, tmp_path: Path) -> N
     assert calls == [(0, 3), (1, 3), (2, 3)]
 
 
+def test_the_limit_of_the_validation_split_holds(scenes: Path, tmp_path: Path) -> None:
+    calls = []
+    dataset = open_dataset(scenes, [*SMALL, "data.limit_validation=2"])
+    target = tmp_path / "a.png"
+    preview(dataset, target, samples=1, split="validation", progress=lambda *call: calls.append(call))
+    assert calls == [(0, 2), (1, 2)]
+
+
 # --- the sheet -------------------------------------------------------------------------------------------------------
 
 

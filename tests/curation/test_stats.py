@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segfit.curation.names import short_names
 from segfit.curation.opening import open_dataset
 from segfit.curation.stats import dataset_stats
 from segfit.curation.stats.mosaic import choose
 from segfit.curation.stats.pairs import pairs
 from segfit.curation.stats.suggestions import effective_number, median_frequency
-from segfit.curation.stats.words import listed, short_names
+from segfit.curation.stats.words import listed
 from segfit.data.decode import read_image
 from segfit.errors import DataError, RecipeError
 

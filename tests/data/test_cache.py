@@ -14,17 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segfit
 from segfit.data import Record
 from segfit.data.ade20k import Ade20k
 from segfit.data.cache import Cache, Plan, prepare, verify
 from segfit.data.cache.shard import Shard
 from segfit.data.decode import read_image
-from segfit.data.disk import one_at_a_time
+from segfit.data.disk import SPARE
 from segfit.data.folder import Folder
-from segfit.errors import DataError
+from segfit.errors import DataError, RunError
 from segfit.labels import select
 
 RNG = np.random.default_rng(0)
+SMALL = ["train.epochs=1", "train.workers=0", "data.limit_train=4", "data.limit_validation=1", "train.batch=2"]
 
 
 def smooth(height: int, width: int) -> np.ndarray:
@@ -228,10 +230,43 @@ def test_other_settings_need_another_folder(folder: Folder, tmp_path: Path) -> N
 
 def test_two_writers_do_not_meet(folder: Folder, tmp_path: Path) -> None:
     out = tmp_path / "c"
-    with one_at_a_time(out, wait=False), pytest.raises(DataError, match="another process is writing it"):
-        prepare(folder, splits(folder), out)
-    assert not out.exists()
-    prepare(folder, splits(folder), out)
+    refused: list[str] = []
+
+    def second(_plan: Plan) -> None:
+        with pytest.raises(DataError, match="another process is writing it") as error:
+            prepare(folder, splits(folder, "val"), out)
+        refused.append(str(error.value))
+
+    prepare(folder, splits(folder), out, announce=second)
+    assert len(refused) == 1
+    prepare(folder, splits(folder, "val"), out)
+    Cache.open(out, [*folder.records("train"), *folder.records("val")]), "no one's split is lost"
+
+
+def test_nothing_but_the_cache_is_written_to(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder above it may belong to somebody else."""
+    out = tmp_path / "above" / "c"
+    out.mkdir(parents=True)
+    seen: list[list[str]] = []
+    prepare(
+        folder, splits(folder), out, announce=lambda _plan: seen.append([path.name for path in out.parent.iterdir()])
+    )
+    assert seen == [["c"]]
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "train-00000.shard"]
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    prepare(folder, splits(folder), Path())
+    assert (here / "manifest.json").exists()
+    with pytest.raises(DataError, match="above: a file|cannot be created"):
+        prepare(folder, splits(folder), out / "manifest.json" / "c")
+
+
+def test_no_folders_remain_where_nothing_was_written(folder: Folder, tmp_path: Path) -> None:
+    folder.records("train")[0].image.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"0\.png"):
+        prepare(folder, splits(folder), tmp_path / "a" / "b" / "c")
+    assert not (tmp_path / "a").exists()
 
 
 def test_another_colour_table_is_another_cache(tmp_path: Path) -> None:
@@ -267,6 +302,56 @@ def test_a_changed_source_is_refused_by_name_and_only_its_shard_renewed(folder: 
     records[5].image.unlink()
     with pytest.raises(DataError, match=r"5\.jpg.*restore"):
         Cache.open(out, records)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused_and_renewed(folder: Folder, tmp_path: Path) -> None:
+    records, out = folder.records("train"), tmp_path / "c"
+    prepare(folder, splits(folder), out, per_shard=2, announce=lambda _plan: os.utime(records[3].image, ns=(1, 1)))
+    with pytest.raises(DataError, match=r"train/3\.jpg.*changed since"):
+        Cache.open(out, records)
+    assert plan_of(folder, splits(folder), out, per_shard=2).kept == 5
+    Cache.open(out, records)
+
+
+def test_a_cache_that_is_renewed_while_it_is_read_gives_no_wrong_pixels(folder: Folder, tmp_path: Path) -> None:
+    records = folder.records("train")
+    out = prepare(folder, splits(folder), tmp_path / "c", per_shard=2)
+    cache = Cache.open(out, records)
+    before = cache.read(0)[0].copy()
+    for record in (records[0], records[3]):
+        Image.fromarray(255 - read_image(record.image)).save(record.image)
+    prepare(folder, splits(folder), out, per_shard=2)
+    np.testing.assert_array_equal(cache.read(0)[0], before)
+    cache.read(4), "its shard is the same"
+    for reader, index in ((cache, 3), (pickle.loads(pickle.dumps(cache)), 0)):
+        with pytest.raises(DataError, match=r"shard: written anew since .* start it again"):
+            reader.read(index)
+    assert (Cache.open(out, records).read(0)[0] == 255 - before).all()
+
+
+def test_a_run_goes_on_only_from_a_cache_of_the_same_pixels(tiny_recipe, scenes: Path, tmp_path: Path) -> None:
+    out, source = tmp_path / "c", Ade20k(scenes)
+
+    def renew(**settings: int) -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        prepare(source, splits(source, "training"), out, **settings)
+
+    def go_on(epochs: int) -> None:
+        segfit.resume(run, overrides=[f"train.epochs={epochs}"])
+
+    renew(short_side=64)
+    run = segfit.train(tiny_recipe, tmp_path / "run", overrides=[f"data.cache={out}", *SMALL])
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["dataset"]["cache"] == {"short_side": 64, "jpeg_quality": None}
+    renew(short_side=64, jpeg_quality=90)
+    with pytest.raises(RunError, match=r"began with a cache of .*quality=None, which now has .*quality=90: prepare it"):
+        go_on(2)
+    del environment["dataset"]["cache"]
+    (run / "environment.json").write_text(json.dumps(environment))
+    go_on(2), "runs of earlier versions do not say"
+    renew(short_side=32, jpeg_quality=90)
+    with pytest.raises(RunError, match=r"began with a cache of short_side=64.* now has short_side=32"):
+        go_on(3)
 
 
 def test_records_that_the_cache_lacks(folder: Folder, tmp_path: Path) -> None:
@@ -349,7 +434,7 @@ def test_a_killed_command_is_gone_on_with(folder: Folder, tmp_path: Path) -> Non
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (out / "manifest.json").exists()
-    assert [path.name for path in out.iterdir() if path.name.startswith(".")], "it died with a shard half written"
+    assert list(out.glob(".train-*.shard.*")), "it died with a shard half written"
     with pytest.raises(DataError, match="not a complete cache"):
         Cache.open(out, folder.records("train"))
     before = (out / "train-00000.shard").stat().st_mtime_ns
@@ -378,17 +463,13 @@ def test_a_disk_that_is_full_is_one_line_and_gone_on_with(folder: Folder, tmp_pa
     assert plan_of(folder, splits(folder), out, per_shard=2).kept == 2
 
 
-def test_too_little_space_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    root = tmp_path / "dataset"
-    for kind in ("images", "masks"):
-        (root / kind).mkdir(parents=True)
-        Image.new("1", (8000, 8000)).save(root / kind / "a.png")
-    (root / "classes.txt").write_text("a\n")
-    source = Folder(root)
-    free = shutil.disk_usage(tmp_path).free
-    many = source.records(".") * (free // (8000 * 8000 * 4) + 1)
-    with pytest.raises(DataError, match=r"the cache needs .* GB are free, .* too little: make room, .* or use --jpeg"):
-        prepare(source, {".": many}, tmp_path / "c", short_side=8000)
+def test_too_little_space_is_refused_before_anything_is_written(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=SPARE + 50_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(DataError, match=r"the cache needs .* are free, .* too little: make room, .* or use --jpeg"):
+        prepare(folder, splits(folder), tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
 

@@ -1,12 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segfit.data.census import count_ratios
+from segfit.data.census import Census, count_ratios, take_census
 from segfit.data.folder import Folder
 from segfit.errors import DataError
+from segfit.labels import select
 
 
 def dataset(root: Path, masks: list[np.ndarray]) -> Folder:
@@ -51,3 +53,40 @@ def test_an_unreadable_mask_and_an_unknown_split(tmp_path: Path) -> None:
         count_ratios(source, "train")
     with pytest.raises(DataError, match="no split folder"):
         count_ratios(source, "val")
+
+
+def test_what_is_learnt_is_counted_by_train_id(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    masks = [rng.choice([0, 1, 2, 3, 255], size=(6, 7)).astype(np.uint8) for _ in range(4)]
+    source = dataset(tmp_path, masks)
+    census = take_census(source, source.records("train"))
+    labels = select(source.labels, classes=["car", "sky"], rest="other")
+    encoded = [labels.encode(mask) for mask in masks]
+    expected = [[np.count_nonzero(mask == train) for train in range(len(labels))] for mask in encoded]
+    np.testing.assert_array_equal(census.learnt(labels), expected)
+    # A label space may know more classes than were counted.
+    few = replace(source.labels, ids=(3,), names=("car",), colors=source.labels.colors[2:])
+    counted = replace(census, table=few, pixels=census.pixels[:, 2:]).learnt(labels)
+    np.testing.assert_array_equal(counted, np.where(np.array(labels.names) == "car", expected, 0))
+
+
+def test_rows_are_the_census_of_fewer_images(tmp_path: Path) -> None:
+    source = dataset(tmp_path, [np.full((3 + i, 4), 1 + i % 3, np.uint8) for i in range(5)])
+    records = source.records("train")
+    part = take_census(source, records).rows(np.array([1, 4]))
+    alone = take_census(source, [records[1], records[4]])
+    assert part.ids == alone.ids
+    np.testing.assert_array_equal(part.sizes, alone.sizes)
+    np.testing.assert_array_equal(part.pixels, alone.pixels)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_ranks_count_together_what_one_counts_alone(tmp_path: Path, ranks: int) -> None:
+    rng = np.random.default_rng(1)
+    source = dataset(tmp_path, [rng.choice([0, 1, 2, 255], size=(4 + i, 5)).astype(np.uint8) for i in range(5)])
+    records = source.records("train")
+    whole = take_census(source, records)
+    dealt = Census.dealt([take_census(source, records[rank::ranks]) for rank in range(ranks)])
+    assert dealt.ids == whole.ids
+    np.testing.assert_array_equal(dealt.sizes, whole.sizes)
+    np.testing.assert_array_equal(dealt.pixels, whole.pixels)

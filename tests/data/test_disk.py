@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segfit.data.disk import cache_folder, folder_in_place, one_at_a_time, require_room, writable_parent
+from segfit.data.disk import cache_folder, folder_in_place, lock_of, one_at_a_time, require_room, writable_parent
 from segfit.errors import DataError
 
 
@@ -71,6 +71,23 @@ def test_who_does_not_wait_is_refused(tmp_path):
         pass
     with one_at_a_time(tmp_path / "out", wait=False):
         pass
+
+
+def test_the_current_folder_is_locked_by_its_name(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert lock_of(Path()) == lock_of(here) == tmp_path / ".here.lock"
+    with (
+        one_at_a_time(Path(), wait=False),
+        pytest.raises(DataError, match="another process"),
+        one_at_a_time(here, wait=False),
+    ):
+        pass
+    with pytest.raises(DataError), folder_in_place(Path()) as folder:
+        assert folder == tmp_path / ".here.unfinished"
+        raise DataError
+    assert names(tmp_path) == ["here"]
 
 
 def test_room(tmp_path, monkeypatch):

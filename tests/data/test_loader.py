@@ -8,10 +8,10 @@ import torch
 from noted import COUNT, STANDARD, STRONG, Noted, Pair, assert_same, error_of, evaluation, training, write
 from PIL import Image
 
-from segfit.data.augment import augment, fit, rng_for
+from segfit.data.augment import augment, choose_partner, fit, rng_for
 from segfit.data.cache import prepare
 from segfit.data.decode import read_image
-from segfit.data.loader import Batch, TrainLoader, _other
+from segfit.data.loader import Batch, TrainLoader
 from segfit.errors import DataError, RecipeError
 from segfit.labels import LabelSpace, select
 
@@ -85,8 +85,8 @@ def test_samples_are_what_augment_makes_of_seed_epoch_and_id(source: Noted, labe
 
 def test_samples_are_mixed_with_any_other_record() -> None:
     rng = np.random.default_rng(0)
-    assert {_other(3, 5, rng) for _ in range(99)} == {0, 1, 2, 4}
-    assert _other(0, 1, rng) == 0
+    assert {choose_partner(3, 5, rng) for _ in range(99)} == {0, 1, 2, 4}
+    assert choose_partner(0, 1, rng) == 0
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -154,7 +154,7 @@ def test_the_global_generators_are_left_alone(source: Noted, workers: int) -> No
 def test_weights_decide_how_often_an_image_comes_and_its_copies_differ(source: Noted) -> None:
     weights = np.ones(COUNT)
     weights[5] = 6.0
-    alone = training(source, batch=2, weights=weights)
+    alone = training(source, batch=2, weights=lambda: weights)
     whole = list(alone.epoch(1))
     samples = [pair for batch in whole for pair in zip(batch.ids, batch.images, strict=True)]
     copies = [image for i, image in samples if i == "05"]
@@ -166,9 +166,9 @@ def test_weights_decide_how_often_an_image_comes_and_its_copies_differ(source: N
         pair for batch in training(source, batch=2).epoch(1) for pair in zip(batch.ids, batch.images, strict=True)
     )
     assert sum(torch.equal(copy, plain["05"]) for copy in copies) == 1
-    assert_same(list(training(source, batch=2, weights=weights, workers=2).epoch(1)), whole)
+    assert_same(list(training(source, batch=2, weights=lambda: weights, workers=2).epoch(1)), whole)
     assert_same(list(alone.epoch(1, start=3)), whole[3:])
-    ranks = [training(source, batch=2, weights=weights, rank=rank, world=2).epoch(1) for rank in (0, 1)]
+    ranks = [training(source, batch=2, weights=lambda: weights, rank=rank, world=2).epoch(1) for rank in (0, 1)]
     assert [a.ids + b.ids for a, b in zip(*ranks, strict=True)] == [batch.ids for batch in whole]
 
 

@@ -50,7 +50,14 @@ def test_workers_do_not_grow(source: Noted) -> None:
     records = [replace(first, id=f"{'x' * 4000}{i}") for i in range(2000)]
     config = AugmentConfig(size=(4, 4), **PRESETS["paper"])
     loader = TrainLoader(
-        source, records, select(source.labels), config, batch=32, seed=0, workers=2, weights=np.ones(len(records))
+        source,
+        records,
+        select(source.labels),
+        config,
+        batch=32,
+        seed=0,
+        workers=2,
+        weights=lambda: np.ones(len(records)),
     )
     sizes = []
     for step, _ in enumerate(loader.epoch(0)):

@@ -4,9 +4,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = [
     "PATH",
@@ -19,9 +22,13 @@ __all__ = [
     "runs_argument",
     "show_json",
     "split_option",
+    "wide_console",
 ]
 
 PATH = click.Path(path_type=Path)
+
+PIPE_WIDTH = 200
+"""Columns of a table that does not go to a terminal."""
 
 overrides = click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
@@ -51,7 +58,12 @@ def print_comparison(runs: list[Path], as_json: bool) -> None:
     if as_json:
         click.echo(comparison.to_json())
         return
+    wide_console().print(comparison.to_rich())
+
+
+def wide_console() -> "Console":
+    """Return what prints tables on stdout: as wide as the terminal, and wide where there is none."""
     from rich.console import Console
 
-    # A pipe has no width of its own; the table must not be cut to 80 columns there.
-    Console(width=None if sys.stdout.isatty() else 200).print(comparison.to_rich())
+    # A pipe has no width of its own; neither paths nor lines to paste may be broken to 80 columns there.
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segfit.config import Recipe, build_recipe
-from segfit.data import Source
+from segfit.data import Record, Source
 from segfit.errors import DataError
 from segfit.folder import RunFolder
 from segfit.run import build_source, overridden, resolve
@@ -29,6 +29,34 @@ class Dataset:
     recipe: Recipe
     source: Source
     splits: tuple[str, ...]
+
+    def records(self, split: str) -> list[Record]:
+        """Return the images of a split; of one that the recipe limits, as many as a run takes.
+
+        Raises:
+            DataError: there is no such split, or it has no images.
+        """
+        data = self.recipe.data
+        limits = {data.validation: data.limit_validation, data.train: data.limit_train}
+        return self._first(split, limits.get(split))
+
+    def used(self) -> list[Record]:
+        """Return the images that a run uses: training, then validation, the same split twice if it is both.
+
+        Raises:
+            DataError: a split has no images.
+        """
+        data = self.recipe.data
+        return [
+            *self._first(data.train, data.limit_train),
+            *self._first(data.validation, data.limit_validation),
+        ]
+
+    def _first(self, split: str, limit: int | None) -> list[Record]:
+        records = self.source.records(split)[:limit]
+        if not records:
+            raise DataError(f"{self.recipe.data.root}: the split {split!r} has no images")
+        return records
 
 
 def open_dataset(where: str | Path, overrides: Sequence[str] = ()) -> Dataset:

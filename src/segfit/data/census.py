@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segfit.data import Record, Source, SourceMask
 from segfit.errors import DataError
-from segfit.labels import LabelTable
+from segfit.labels import IGNORE, LabelSpace, LabelTable
 
 __all__ = ["Census", "MaskCount", "count_ratios", "gather", "in_threads", "mask_counter", "take_census"]
 
@@ -37,6 +37,17 @@ class Census:
     sizes: NDArray[np.int64]
     pixels: NDArray[np.int64]
 
+    @classmethod
+    def dealt(cls, parts: Sequence["Census"]) -> "Census":
+        """Return the census of images that were dealt out: part r of n has the images r, r + n, r + 2 n and so on."""
+        count = sum(len(part.ids) for part in parts)
+        ids, sizes = np.empty(count, dtype=object), np.zeros((count, 2), dtype=np.int64)
+        pixels = np.zeros((count, len(parts[0].table)), dtype=np.int64)
+        for rank, part in enumerate(parts):
+            own = slice(rank, None, len(parts))
+            ids[own], sizes[own], pixels[own] = part.ids, part.sizes, part.pixels
+        return cls(table=parts[0].table, ids=tuple(ids), sizes=sizes, pixels=pixels)
+
     def ratios(self) -> NDArray[np.float64]:
         """Return each class's share of all pixels `(C,)`, not annotated ones included (as in ``objectInfo150.txt``)."""
         shares: NDArray[np.float64] = self.pixels.sum(0) / max(int(self.sizes.prod(1).sum()), 1)
@@ -51,6 +62,20 @@ class Census:
         """Return the pixels of each image `(N,)` that are not annotated."""
         rest: NDArray[np.int64] = self.sizes.prod(1) - self.pixels.sum(1)
         return rest
+
+    def learnt(self, labels: LabelSpace) -> NDArray[np.int64]:
+        """Return the pixels `(N, K)` of each train id of `labels`; a class that the table lacks has none."""
+        learnt = np.zeros((len(self.ids), len(labels)), dtype=np.int64)
+        to_train = dict(labels.to_train)
+        for column, source in enumerate(self.table.ids):
+            train = to_train.get(source, IGNORE)
+            if train != IGNORE:
+                learnt[:, train] += self.pixels[:, column]
+        return learnt
+
+    def rows(self, rows: NDArray[np.intp]) -> "Census":
+        """Return the census of the images at `rows` (positions)."""
+        return replace(self, ids=tuple(self.ids[row] for row in rows), sizes=self.sizes[rows], pixels=self.pixels[rows])
 
 
 def take_census(

@@ -11,7 +11,15 @@ from typing import Any
 from segfit.errors import DataError
 from segfit.units import memory
 
-__all__ = ["cache_folder", "folder_in_place", "free_space", "one_at_a_time", "require_room", "writable_parent"]
+__all__ = [
+    "cache_folder",
+    "folder_in_place",
+    "free_space",
+    "lock_of",
+    "one_at_a_time",
+    "require_room",
+    "writable_parent",
+]
 
 # Elsewhere than on POSIX systems nobody is kept out.
 fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
@@ -51,8 +59,7 @@ def require_room(
 def one_at_a_time(target: Path, *, wait: bool) -> Iterator[None]:
     """Keep other processes from writing `target` until the block ends.
 
-    The lock is a file beside the target (``.NAME.lock``), held by the system: it falls with the process, however that
-    ends.
+    The lock is a file beside the target (`lock_of`), held by the system: it falls with the process, however that ends.
 
     Args:
         target: file or folder that is about to be written.
@@ -64,7 +71,8 @@ def one_at_a_time(target: Path, *, wait: bool) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    lock = writable_parent(target) / f".{target.name}.lock"
+    writable_parent(target)
+    lock = lock_of(target)
     handle = _locked(lock, wait)
     if handle is None:
         raise DataError(f"{target}: another process is writing it: wait until that has ended")
@@ -73,6 +81,12 @@ def one_at_a_time(target: Path, *, wait: bool) -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)
         os.close(handle)
+
+
+def lock_of(target: Path) -> Path:
+    """Return the file that is locked while `target` is written: ``.NAME.lock`` beside it."""
+    target = target.absolute()  # the current folder's relative path has no name
+    return target.parent / f".{target.name}.lock"
 
 
 @contextlib.contextmanager
@@ -84,7 +98,7 @@ def folder_in_place(target: Path) -> Iterator[Path]:
     Args:
         target: folder that does not exist yet, or is empty.
     """
-    temporary = writable_parent(target) / f".{target.name}.unfinished"
+    temporary = writable_parent(target) / f".{target.absolute().name}.unfinished"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:

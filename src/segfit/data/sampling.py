@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segfit.data.census import Census
-from segfit.labels import IGNORE, LabelSpace
+from segfit.labels import LabelSpace
 
 __all__ = ["draw_epoch", "rare_weights"]
 
@@ -26,11 +26,7 @@ def rare_weights(census: Census, labels: LabelSpace) -> NDArray[np.float64]:
         census: of the training masks.
         labels: the classes that are learnt; only they count.
     """
-    column = {source: i for i, source in enumerate(census.table.ids)}
-    shown = np.zeros((len(census.ids), len(labels)), dtype=np.bool_)
-    for source, train in labels.to_train:
-        if train != IGNORE:
-            shown[:, train] |= census.pixels[:, column[source]] > 0
+    shown = census.learnt(labels) > 0
     frequency = shown.mean(0)
     shown, frequency = shown[:, frequency > 0], frequency[frequency > 0]
     if not frequency.size:

@@ -4,18 +4,13 @@ Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation" (20
 keys, ``backbone.*`` and ``classifier.*``; its auxiliary classifier is left out.
 """
 
-import contextlib
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
@@ -24,6 +19,7 @@ from typing_extensions import override
 from segfit.errors import RecipeError
 from segfit.models import MODELS, Normalize, ScoreOutput, Segmenter
 from segfit.models.layers import tolerate_single_values
+from segfit.models.weights import published_weights, read_weights
 
 __all__ = ["Backbone", "DeepLabV3", "load_backbone_weights", "load_segmentation_weights"]
 
@@ -47,8 +43,8 @@ class DeepLabV3(Segmenter):
             (Sandler et al. 2018, section 6.3).
         pretrained: where the first weights come from. None: nowhere, they are random. ``imagenet``: the backbone from
             torchvision (its version 1 weights, downloaded once). ``coco``: all but the classifier's last layer from
-            torchvision's segmentation model (ResNets only). Otherwise the path of a safetensors file with the
-            backbone's weights under torchvision's names.
+            torchvision's segmentation model (ResNets only). Otherwise the path of a file with the backbone's weights
+            under torchvision's names (see `read_weights`).
         output_stride: ratio of the image's to the features' resolution; None is 8 for the ResNets and 16 for
             mobilenet_v2.
         normalize: how uint8 values become the model's input; pretrained weights expect ``imagenet``.
@@ -201,41 +197,25 @@ def load_segmentation_weights(model: DeepLabV3, state: Mapping[str, Tensor], *, 
 
 def _load_pretrained(model: DeepLabV3, pretrained: str) -> None:
     if pretrained == "imagenet":
-        load_backbone_weights(model, _fetch(model.kind.imagenet), source=pretrained)
+        load_backbone_weights(model, _published(model.kind.imagenet), source=pretrained)
     elif pretrained == "coco":
         if model.kind.coco is None:
             raise RecipeError("model.pretrained: coco weights exist for the ResNets only: use imagenet")
         # The classes are others: the last layer stays as it is.
         last = {k: v for k, v in model.state_dict().items() if k.startswith("classifier.4.")}
-        load_segmentation_weights(model, {**_fetch(model.kind.coco), **last}, source=pretrained)
+        load_segmentation_weights(model, {**_published(model.kind.coco), **last}, source=pretrained)
     else:
         load_backbone_weights(model, _read(Path(pretrained).expanduser()), source=pretrained)
 
 
-def _fetch(weights: WeightsEnum) -> Mapping[str, Tensor]:
-    """Return torchvision's weights from its cache, or download them into it."""
-    try:
-        # torch announces the download on standard output, which belongs to the command's result.
-        with contextlib.redirect_stdout(sys.stderr):
-            state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, HTTPException, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError(
-            f"model.pretrained: {weights} cannot be downloaded ({reason}): "
-            "give the path of a safetensors file with these weights, or connect to the network"
-        ) from None
-    return state
+def _published(weights: WeightsEnum) -> Mapping[str, Tensor]:
+    return published_weights(weights, option="model.pretrained", instead="give the path of a file with these weights")
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise RecipeError(
-            f"model.pretrained: {str(path)!r} is not a file: give imagenet, coco or the path of a safetensors file"
-        )
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise RecipeError(f"model.pretrained: {str(path)!r} is not a safetensors file ({error})") from None
+        raise RecipeError(f"model.pretrained: {str(path)!r} is not a file: give imagenet, coco or the path of a file")
+    return read_weights(path, option="model.pretrained")
 
 
 def _load(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

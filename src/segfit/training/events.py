@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from segfit import units
+from segfit.console import own_stderr
 from segfit.errors import RunError
 
 __all__ = ["EventLog"]
@@ -46,6 +48,7 @@ class EventLog:
         self._file: TextIO | None = None
         self._progress: Progress | None = None
         self._task = TaskID(0)
+        self._streams = ExitStack()
 
     def __enter__(self) -> Self:
         if self.path is None:
@@ -55,8 +58,7 @@ class EventLog:
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written: {error}") from None
-        console = Console(stderr=True)
-        if console.is_terminal:
+        if sys.stderr.isatty():
             self._progress = Progress(
                 TextColumn("[bold]{task.description}"),
                 BarColumn(bar_width=24),
@@ -64,7 +66,7 @@ class EventLog:
                 TextColumn("{task.fields[state]}"),
                 TextColumn("left"),
                 TimeRemainingColumn(),
-                console=console,
+                console=Console(file=self._streams.enter_context(own_stderr())),
             )
             self._task = self._progress.add_task(self.label, total=self.total, completed=self.done, state="")
             self._progress.start()
@@ -73,6 +75,7 @@ class EventLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._progress is not None:
             self._progress.stop()
+        self._streams.close()
         if self._file is not None:
             self._file.close()
 

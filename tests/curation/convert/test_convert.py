@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segfit.curation.convert import FORMATS, convert
+from segfit.curation.convert.contract import Conversion, Item
 from segfit.curation.convert.pictures import nearest, reduced
 from segfit.curation.convert.reading import divide, inside, usual_splits
 from segfit.curation.opening import open_dataset
@@ -97,6 +98,13 @@ def test_names_that_a_dataset_would_pass_over_are_refused(tmp_path):
     save_image(tmp_path / "in" / ".hidden.png")
     with pytest.raises(DataError, match=r"images\[0\]: name '\.hidden' is hidden by its dot"):
         convert("coco", save_json(tmp_path / "in" / "a.json", content), tmp_path / "out")
+
+
+def test_two_images_of_one_record_must_have_two_names(tmp_path, monkeypatch):
+    item = Item(split="training", name="a", image=tmp_path / "a.png", mask=np.zeros, where="list.json")
+    monkeypatch.setattr(FORMATS, "build", lambda *_words: Conversion(classes=("sky",), items=(item, item)))
+    with pytest.raises(DataError, match=r"list\.json: 'a' is taken in split 'training' by list\.json"):
+        convert("coco", tmp_path, tmp_path / "out")
 
 
 def test_an_interruption_leaves_nothing(tmp_path):

@@ -58,6 +58,7 @@ def test_polygons_are_drawn_as_cocos_library_draws_them(size, polygons, expected
     np.testing.assert_array_equal(mask, painted(run_lengths(unpack(expected), size), size))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools with NumPy 2
 def test_random_polygons_equal_pycocotools_where_it_is_installed():
     reference = pytest.importorskip("pycocotools.mask")
     random = np.random.default_rng(0)
@@ -94,9 +95,9 @@ def test_several_polygons_are_united_and_neighbours_share_no_pixel():
 def test_corners_very_far_away_cost_nothing_and_change_nothing():
     size = (40, 50)
     ring = rings([[25, 20, 1e7, -9e6, 1e7, 9e6, 0, 1e7]])[0]
-    start = time.perf_counter()
+    start = time.process_time()  # not the clock's time, of which others may take their part
     mask = painted(fill([ring], size), size) == 1
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     inside, distance = even_odd(ring, size)
     assert 0.3 < mask.mean() < 0.8
     np.testing.assert_array_equal(mask[distance > 0.5], inside[distance > 0.5])

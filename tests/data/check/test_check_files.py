@@ -12,7 +12,7 @@ import segfit
 from segfit.config import build_recipe
 from segfit.data.ade20k import Ade20k
 from segfit.data.check import CODES, check_dataset, quick_check
-from segfit.data.check.duplicates import NEAR, _details, _near_pairs
+from segfit.data.check.duplicates import NEAR, _near_pairs, details
 from segfit.data.folder import Folder
 from segfit.errors import DataError
 
@@ -93,12 +93,12 @@ def test_plain_images_are_duplicates_only_if_equal(corpus: Corpus) -> None:
 
 def test_near_pairs_agree_with_brute_force() -> None:
     rng = np.random.default_rng(0)
-    details = np.stack([_details(rng.integers(0, 256, (16, 16), dtype=np.uint8)) for _ in range(60)])
-    details[40:] = details[:20] + 0.2 * rng.standard_normal((20, 256)).astype(np.float32) / 16
-    details[50:] = details[50:].reshape(-1, 16, 16)[:, :, ::-1].reshape(-1, 256)
-    details /= np.linalg.norm(details, axis=1, keepdims=True)
+    vectors = np.stack([details(rng.integers(0, 256, (16, 16), dtype=np.uint8)) for _ in range(60)])
+    vectors[40:] = vectors[:20] + 0.2 * rng.standard_normal((20, 256)).astype(np.float32) / 16
+    vectors[50:] = vectors[50:].reshape(-1, 16, 16)[:, :, ::-1].reshape(-1, 256)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     splits = rng.integers(0, 2, 60)
-    found = {match.index: match for match in _near_pairs(details, splits, lambda _done, _total: None)}
+    found = {match.index: match for match in _near_pairs(vectors, splits, lambda _done, _total: None)}
     assert found.keys() == set(range(40, 60))
     for index, match in found.items():
         assert match.before == index - 40
@@ -109,12 +109,12 @@ def test_near_pairs_agree_with_brute_force() -> None:
 def test_near_pairs_do_not_depend_on_the_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     base = rng.standard_normal((10, 256)).astype(np.float32)
-    details = base[rng.integers(0, 10, 50)] + 0.1 * rng.standard_normal((50, 256)).astype(np.float32)
-    details /= np.linalg.norm(details, axis=1, keepdims=True)
+    vectors = base[rng.integers(0, 10, 50)] + 0.1 * rng.standard_normal((50, 256)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     splits = rng.integers(0, 3, 50)
-    whole = list(_near_pairs(details, splits, lambda _done, _total: None))
+    whole = list(_near_pairs(vectors, splits, lambda _done, _total: None))
     monkeypatch.setattr("segfit.data.check.duplicates.TILE", 7)
-    tiled = list(_near_pairs(details, splits, lambda _done, _total: None))
+    tiled = list(_near_pairs(vectors, splits, lambda _done, _total: None))
     assert [(m.index, m.before, m.mirrored) for m in whole] == [(m.index, m.before, m.mirrored) for m in tiled]
 
 

@@ -144,6 +144,16 @@ def test_a_link_to_itself_and_a_folder_with_an_images_name(tmp_path: Path) -> No
         assert probe_image(path, LIMITS).faults[0][0] == code
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may read everything")
+def test_a_file_that_only_others_may_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"x")
+    path.chmod(0o044)
+    with pytest.raises(Unusable) as refusal:
+        stat_file(path)
+    assert refusal.value.code == "file-unreadable"
+
+
 def test_an_index_mask_is_read_as_training_reads_it(tmp_path: Path) -> None:
     from segfit.data.decode import read_index_mask
 

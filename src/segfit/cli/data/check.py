@@ -1,15 +1,12 @@
 """``segfit data check``."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from segfit.cli.common import PATH, as_json, overrides, show_json
+from segfit.cli.common import PATH, as_json, overrides, show_json, wide_console
 
 __all__ = ["check"]
-
-PIPE_WIDTH = 180
 
 
 @click.command()
@@ -78,13 +75,11 @@ def check(
 
 def _print(faults: object, summary: str) -> None:
     """Print a table, or lines, and the summary on stdout."""
-    from rich.console import Console
     from rich.table import Table
 
     if isinstance(faults, Table):
         if faults.row_count:
-            # A pipe has no width of its own; paths must not be folded to 80 columns there.
-            Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(faults)
+            wide_console().print(faults)
     elif isinstance(faults, list) and faults:
         click.echo("\n".join(faults))
     click.echo(summary)

@@ -35,7 +35,7 @@ def prepare(
     verify: bool,
     as_json: bool,
 ) -> None:
-    """Decode DATASET once into the folder OUT, from which training reads it several times as fast.
+    """Decode DATASET once into the folder OUT, from which training reads it without decoding.
 
     DATASET is a dataset's folder, a run or a recipe. The same command again goes on where it was stopped, mends what is
     damaged and renews what has changed.

@@ -1,16 +1,13 @@
 """``segfit data select``."""
 
-from __future__ import annotations
-
 import shlex
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from segfit.cli.common import PATH, as_json, overrides, show_json
+from segfit.cli.common import PATH, as_json, overrides, show_json, wide_console
 from segfit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -95,7 +92,7 @@ def select(
         _print(selection, out, rest)
 
 
-def _filters(criteria: Mapping[str, Any]) -> list[Filter]:
+def _filters(criteria: Mapping[str, Any]) -> "list[Filter]":
     """Return the filters, the cheapest first."""
     from segfit.curation.select.criteria import Scenes, With, Without
 
@@ -107,7 +104,7 @@ def _filters(criteria: Mapping[str, Any]) -> list[Filter]:
     return filters
 
 
-def _without_near_duplicates(likeness: str) -> Filter:
+def _without_near_duplicates(likeness: str) -> "Filter":
     from segfit.curation.select.near_duplicates import WithoutNearDuplicates
 
     try:
@@ -138,7 +135,7 @@ def _way(criteria: Mapping[str, Any]) -> str | None:
     return way
 
 
-def _chooser(way: str, criteria: Mapping[str, Any], device: str) -> Chooser:
+def _chooser(way: str, criteria: Mapping[str, Any], device: str) -> "Chooser":
     """Return what chooses in that way; networks are opened on `device`."""
     if way == "diverse":
         from segfit.curation.select.diversity import Diverse
@@ -156,7 +153,7 @@ def _chooser(way: str, criteria: Mapping[str, Any], device: str) -> Chooser:
     return builders[way]()
 
 
-def _command(dataset: str, overrides: tuple[str, ...], selection: Selection, out: Path, rest: Path | None) -> str:
+def _command(dataset: str, overrides: tuple[str, ...], selection: "Selection", out: Path, rest: Path | None) -> str:
     """Return the command that repeats the selection."""
     words = ["segfit", "data", "select", dataset, *overrides, "--split", selection.split]
     words += [word for dropped in selection.dropped for word in dropped.words]
@@ -164,14 +161,10 @@ def _command(dataset: str, overrides: tuple[str, ...], selection: Selection, out
     return shlex.join(words)
 
 
-def _print(selection: Selection, out: Path, rest: Path | None) -> None:
-    from rich.console import Console
-
+def _print(selection: "Selection", out: Path, rest: Path | None) -> None:
     from segfit.curation.select.report import selection_text
 
-    # A pipe has no width of its own; the tables must not be cut to 80 columns there.
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(selection_text(selection))
+    wide_console().print(selection_text(selection))
     data = selection.dataset.recipe.data
     field = "validation" if selection.split == data.validation != data.train else "train"
     click.echo(f"use it: data.{field}={out.absolute()}", err=True)

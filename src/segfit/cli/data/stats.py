@@ -1,11 +1,10 @@
 """``segfit data stats``."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from segfit.cli.common import PATH, as_json, overrides, show_json
+from segfit.cli.common import PATH, as_json, overrides, show_json, wide_console
 
 __all__ = ["stats"]
 
@@ -36,10 +35,6 @@ def stats(dataset: str, overrides: tuple[str, ...], splits: tuple[str, ...], htm
     if as_json:
         show_json(found.facts())
         return
-    from rich.console import Console
-
     from segfit.curation.stats.text import StatsText
 
-    # A pipe has no width of its own; neither tables nor lines to paste may be broken to fit 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(StatsText(found), crop=False)
+    wide_console().print(StatsText(found), crop=False)

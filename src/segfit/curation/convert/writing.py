@@ -146,9 +146,10 @@ def _check(plan: Conversion, source: Path) -> None:
     for item in plan.items:
         if any(part.startswith(".") for part in item.name.split("/")):
             raise DataError(f"{item.where}: name {item.name!r} is hidden by its dot: rename the image")
-        first = seen.setdefault((item.split, item.name), item.where)
-        if first is not item.where:
-            raise DataError(f"{item.where}: {item.name!r} is taken in split {item.split!r} by {first}: rename one")
+        key = item.split, item.name
+        if key in seen:
+            raise DataError(f"{item.where}: {item.name!r} is taken in split {item.split!r} by {seen[key]}: rename one")
+        seen[key] = item.where
 
 
 @contextmanager

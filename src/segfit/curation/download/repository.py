@@ -73,7 +73,7 @@ def download_repository(
             api, files, commit = _listed(repository, revision, endpoint)
         wanted = _wanted(repository, files, folder, splits)
         total = sum(file.size for file in wanted)
-        require_room(out, total, f"downloading {repository}")
+        require_room(out, total - _arrived(partial, wanted), f"downloading {repository}")
         # The library draws its own bars, one per file.
         notice(f"downloading {len(wanted)} files of {repository}, {memory(total)}")
         with _explained(repository):
@@ -85,14 +85,31 @@ def download_repository(
     return Downloaded(root=out, files=len(wanted), size=total)
 
 
+def _arrived(partial: Path, files: Sequence[Remote]) -> int:
+    """Return how many bytes of `files` an earlier call left in `partial`, at most all of them."""
+    whole = [(partial / file.path, file.size) for file in files]
+    begun = sum(path.stat().st_size for path in partial.rglob("*.incomplete"))
+    arrived = begun + sum(min(path.stat().st_size, size) for path, size in whole if path.is_file())
+    return min(arrived, sum(file.size for file in files))
+
+
 def _move(partial: Path, out: Path, files: Sequence[Remote]) -> None:
-    """Put the complete files into `out`, where they are expected."""
+    """Put the complete files into `out`, where they are expected; if that fails, they stay in `partial`."""
+    require_new(out)  # a download takes long enough for something to come there
     with folder_in_place(out) as folder:
         for file in files:
             place = folder / file.path if str(file.path.parent) in USUAL else folder / file.path.name
             place.parent.mkdir(exist_ok=True)
-            (partial / file.path).rename(place)
+            _link(partial / file.path, place)
     shutil.rmtree(partial)
+
+
+def _link(file: Path, place: Path) -> None:
+    """Let a file be in another place, too; only there where the disk has no hard links."""
+    try:
+        place.hardlink_to(file)
+    except OSError:
+        file.rename(place)
 
 
 def _listed(repository: str, revision: str | None, endpoint: str | None) -> tuple[Any, list[Remote], str]:

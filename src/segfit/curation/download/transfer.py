@@ -141,7 +141,8 @@ def fetch(
         url: ``http`` or ``https``; proxies are taken from the environment as usual.
         target: what the file is called when the caller keeps it, in a folder that exists.
         size: bytes that the file must have, where they are known.
-        accept: called with (bytes to come, bytes in all) before anything is written; refuses by raising.
+        accept: called with (bytes to come, bytes in all) before anything is written, or before every block where
+            nobody knows how many will come; refuses by raising.
         progress: called with (bytes done, bytes in all).
         notice: called with one line when an attempt has failed and another one follows.
 
@@ -185,18 +186,28 @@ def _receive(part: Part, wishes: Wishes) -> None:
         return
     with answer:
         total = _agree(answer, part, wishes)
+        expected = wishes.size if total is None else total
+        # Where the server does not say how much it sends, one byte more than expected tells that it is too much.
+        end = expected + (total is None) if expected is not None else None
         done = part.size
         # Unbuffered: what has arrived is on the disk, whatever ends this process.
         with part.path.open("ab", buffering=0) as file:
-            while total is None or done < total:
-                block = _read(answer, BLOCK if total is None else min(BLOCK, total - done))
+            while end is None or done < end:
+                block = _read(answer, BLOCK if end is None else min(BLOCK, end - done))
                 if not block:
                     break
-                _write(file, block)
                 done += len(block)
-                wishes.progress(done, total or wishes.size or 0)
-    expected = wishes.size if total is None else total
-    if expected is not None and done != expected:
+                if end is None:
+                    wishes.accept(len(block), done)
+                _write(file, block)
+                wishes.progress(done, expected or 0)
+    if expected is not None and done > expected:
+        part.forget()
+        raise DataError(
+            f"{part.url}: the server sends more than the {expected:,} bytes of the file that is wanted: "
+            "give another address with --url"
+        )
+    if expected is not None and done < expected:
         raise BrokenError(f"the connection ended at {done:,} of {expected:,} bytes")
 
 
@@ -272,8 +283,9 @@ def _agree(answer: http.client.HTTPResponse, part: Part, wishes: Wishes) -> int 
             f"{part.url}: the server offers {version.length:,} bytes, the file that is wanted has {wishes.size:,}: "
             "give another address with --url, or the SHA-256 of another edition with --sha256"
         )
-    if version.length is not None:
-        wishes.accept(version.length, version.length)
+    expected = wishes.size if version.length is None else version.length
+    if expected is not None:
+        wishes.accept(expected, expected)
     if part.size:
         wishes.notice("the server sends the file from its beginning: it has changed, or the server cannot continue")
     part.begin(version)

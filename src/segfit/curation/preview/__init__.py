@@ -53,7 +53,7 @@ def preview(
     recipe = dataset.recipe
     seed = recipe.train.seed if seed is None else seed
     split = split or recipe.data.train
-    records = _records(dataset, split)
+    records = dataset.records(split)
     labels = label_space(recipe, dataset.source)
     pairs = _pairs(dataset, split, records, labels)
     chosen = sorted(rng_for(seed, 0, "").permutation(len(records))[:images].tolist())
@@ -66,15 +66,6 @@ def preview(
     with replacing(out) as temporary:
         sheet.save(temporary, format="png")
     return out
-
-
-def _records(dataset: Dataset, split: str) -> list[Record]:
-    """Return the records of a split; of the training split those that the recipe trains on."""
-    data = dataset.recipe.data
-    records = dataset.source.records(split)[: data.limit_train if split == data.train else None]
-    if not records:
-        raise DataError(f"{data.root}: the split {split!r} has no images")
-    return records
 
 
 def _pairs(dataset: Dataset, split: str, records: list[Record], labels: LabelSpace) -> Pairs:

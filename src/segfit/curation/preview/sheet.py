@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from segfit.comparison.style import FAINT, INK, MUTED, PAPER
-from segfit.curation.stats.words import short_names
+from segfit.curation.names import short_names
 from segfit.data import Image, Sample
 from segfit.data.augment.geometry import resample
 from segfit.labels import IGNORE, LabelSpace, Mask

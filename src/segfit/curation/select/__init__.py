@@ -43,12 +43,7 @@ class Pool:
 
     def only(self, rows: NDArray[np.intp]) -> "Pool":
         """Return the pool of the images at `rows` (positions, ascending)."""
-        census = self.census
-        records = tuple(self.records[row] for row in rows)
-        part = replace(
-            census, ids=tuple(record.id for record in records), sizes=census.sizes[rows], pixels=census.pixels[rows]
-        )
-        return replace(self, records=records, census=part)
+        return replace(self, records=tuple(self.records[row] for row in rows), census=self.census.rows(rows))
 
 
 class Filter(Protocol):
@@ -202,11 +197,7 @@ def _check_amount(chooser: Chooser | None, count: int | None, share: float | Non
 
 def _pool(dataset: Dataset, split: str) -> Pool:
     """Return all images of a split; of one that the recipe limits, as many as the recipe takes."""
-    data = dataset.recipe.data
-    limit = {data.validation: data.limit_validation, data.train: data.limit_train}.get(split)
-    records = dataset.source.records(split)[:limit]
-    if not records:
-        raise DataError(f"{data.root}: the split {split!r} has no images")
+    records = dataset.records(split)
     with waiting(f"counting the classes of {len(records)} images") as progress:
         census = take_census(dataset.source, records, progress=progress)
     return Pool(dataset=dataset, records=tuple(records), census=census)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from segfit.comparison.drawing import Drawing, styled
 from segfit.comparison.placement import shorten, text_width
 from segfit.comparison.style import FAINT, INK, MUTED, PAPER, new_figure, run_color
+from segfit.curation.names import short_names
 from segfit.curation.select import Selection
-from segfit.curation.stats.words import short_names
 from segfit.errors import RecipeError
 from segfit.folder import replacing
 

@@ -20,7 +20,7 @@ from segfit.errors import RunError
 from segfit.evaluation.metrics import macro_dice
 from segfit.evaluation.records import Records, read_records
 from segfit.folder import RunFolder
-from segfit.labels import IGNORE, LabelSpace
+from segfit.labels import LabelSpace
 
 __all__ = ["Hardest", "Random", "Rarest", "Stratified", "coverage", "stratify"]
 
@@ -219,13 +219,7 @@ def _require_same_masks(
             raise RunError(
                 f"{file}: scores of {records.classes} classes, but the run learnt {len(learnt)}: run it anew"
             )
-        true = records.class_counts().target[rows]
-        train_ids = dict(learnt.to_train)
-        expected = np.zeros_like(true)
-        for position, source_id in enumerate(census.table.ids):
-            if train_ids.get(source_id, IGNORE) != IGNORE:
-                expected[:, train_ids[source_id]] += census.pixels[:, position]
-        same &= (true == expected).all(axis=1)
+        same &= (records.class_counts().target[rows] == census.learnt(learnt)).all(axis=1)
     if not same.all():
         raise RunError(
             f"{file}: {census.ids[int(same.argmin())]} was scored against another mask ({(~same).sum()} of "

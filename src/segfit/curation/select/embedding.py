@@ -7,23 +7,17 @@ over space. Vectors have length 1, so that distances compare directions and not 
 Shape suffixes: B batch, H W size, D features.
 """
 
-import contextlib
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segfit import use
@@ -33,6 +27,7 @@ from segfit.data.augment import fit
 from segfit.data.decode import read_image
 from segfit.errors import RecipeError, did_you_mean
 from segfit.folder import RunFolder
+from segfit.models.weights import published_weights, read_weights
 
 __all__ = ["Backbone", "embed", "open_backbone"]
 
@@ -153,9 +148,9 @@ def _network(name: str, weights: Path | None, device: torch.device) -> Backbone:
         network = torchvision.models.get_model(name, **({"image_size": size} if name.startswith("vit_") else {}))
     if hasattr(network, "transform_input"):
         network.transform_input = True  # as torchvision does wherever it loads the weights of these networks
-    source, state = (str(published), _download(published)) if weights is None else (str(weights), _read(weights))
     head = [key for key, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-    _load(network, state, head, f"--diverse {name}: {source}")
+    option = f"--diverse {name}"
+    _load(network, _weights(option, weights, published), head, f"{option}: {weights or published}")
     network.to(device).eval()
     mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in (expected.mean, expected.std))
     last = network.get_submodule(head)
@@ -185,37 +180,13 @@ def _input_of(layer: nn.Module, network: nn.Module, x: Tensor) -> Tensor:
     return features.mean(dim=(2, 3)) if features.ndim == 4 else features
 
 
-def _download(published: torchvision.models.WeightsEnum) -> Mapping[str, Tensor]:
-    """Return torchvision's weights from its cache, or download them into it."""
-    try:
-        # torch announces the download on standard output, which belongs to the command's result.
-        with contextlib.redirect_stdout(sys.stderr):
-            state: Mapping[str, Tensor] = published.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, HTTPException, RuntimeError) as error:
-        raise RecipeError(
-            f"{published} cannot be downloaded ({error}): name a file with such weights (--weights FILE), or connect "
-            "to the network"
-        ) from None
-    return state
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    """Return the state dict in a file, a safetensors file or what `torch.save` wrote; no code in it is ever run."""
-    if not path.is_file():
-        raise RecipeError(f"--weights {path}: no such file")
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise RecipeError(f"--weights {path}: neither a safetensors file nor a state dict ({reason})") from None
-    return state
-
-
-def _unpickled(path: Path) -> Mapping[str, Tensor]:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError("it holds something else")
-    return state
+def _weights(option: str, file: Path | None, published: torchvision.models.WeightsEnum) -> Mapping[str, Tensor]:
+    """Return the weights in the file that the user names, else torchvision's."""
+    if file is None:
+        return published_weights(published, option=option, instead="name a file with these weights (--weights FILE)")
+    if not file.is_file():
+        raise RecipeError(f"--weights {file}: no such file")
+    return read_weights(file, option="--weights")
 
 
 def _load(network: nn.Module, state: Mapping[str, Tensor], head: str, where: str) -> None:

@@ -13,16 +13,14 @@ from segfit.console import waiting
 from segfit.curation.select import Pool
 from segfit.data import Record
 from segfit.data.census import in_threads
-from segfit.data.check.duplicates import NEAR, _details
-from segfit.data.check.probe import THUMBNAIL, probe_image
+from segfit.data.check.duplicates import NEAR, Vectors, details, mirrored
+from segfit.data.check.probe import probe_image
 from segfit.data.check.structure import Limits
 from segfit.errors import DataError, RecipeError
 
 __all__ = ["WithoutNearDuplicates", "first_of_its_kind"]
 
 TILE = 1024  # images that are compared with all before them at once
-
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -63,32 +61,31 @@ def _look(record: Record) -> tuple[bytes, Vectors]:
     facts = probe_image(record.image, Limits())
     if facts.thumbnail is None:
         raise DataError(f"{record.image}: {facts.faults[0][1]}: look at it with: segfit data check")
-    return facts.digest, _details(facts.thumbnail)
+    return facts.digest, details(facts.thumbnail)
 
 
-def first_of_its_kind(details: Vectors, threshold: float) -> NDArray[np.bool_]:
+def first_of_its_kind(vectors: Vectors, threshold: float) -> NDArray[np.bool_]:
     """Return which of N images stay when each goes that is like an earlier one that stays.
 
     Args:
-        details: `(N, 256)` of length 1, or zeros, which are like nothing.
+        vectors: `(N, 256)` details; zeros are like nothing.
         threshold: correlation from which two are alike.
     """
-    grid = details.reshape(-1, THUMBNAIL, THUMBNAIL)
-    mirrored = np.ascontiguousarray(grid[:, :, ::-1]).reshape(details.shape)
-    stays = np.ones(len(details), dtype=np.bool_)
-    for start in range(0, len(details), TILE):
+    flipped = mirrored(vectors)
+    stays = np.ones(len(vectors), dtype=np.bool_)
+    for start in range(0, len(vectors), TILE):
         tile = slice(start, start + TILE)
         for begin in range(0, start, TILE):
             earlier = np.flatnonzero(stays[begin : begin + TILE]) + begin
-            stays[tile] &= ~_alike(details[earlier], mirrored[earlier], details[tile], threshold).any(axis=0)
-        within = _alike(details[tile], mirrored[tile], details[tile], threshold)
+            stays[tile] &= ~_alike(vectors[earlier], flipped[earlier], vectors[tile], threshold).any(axis=0)
+        within = _alike(vectors[tile], flipped[tile], vectors[tile], threshold)
         for row in range(len(within)):
             if stays[start + row]:
                 stays[start + row + 1 : start + TILE] &= ~within[row, row + 1 :]
     return stays
 
 
-def _alike(one: Vectors, mirrored: Vectors, other: Vectors, threshold: float) -> NDArray[np.bool_]:
-    """Return which of `one` `(A, 256)`, mirrored or not, are like which of `other` `(B, 256)`: `(A, B)`."""
-    alike: NDArray[np.bool_] = np.maximum(one @ other.T, mirrored @ other.T) >= threshold
+def _alike(one: Vectors, flipped: Vectors, other: Vectors, threshold: float) -> NDArray[np.bool_]:
+    """Return which of `one` `(A, 256)`, as it is or `flipped`, are like which of `other` `(B, 256)`: `(A, B)`."""
+    alike: NDArray[np.bool_] = np.maximum(one @ other.T, flipped @ other.T) >= threshold
     return alike

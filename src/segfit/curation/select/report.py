@@ -8,8 +8,8 @@ from rich.text import Text
 
 from segfit import units
 from segfit.comparison.placement import shorten
+from segfit.curation.names import short_names
 from segfit.curation.select import Selection
-from segfit.curation.stats.words import short_names
 
 __all__ = ["selection_facts", "selection_text"]
 

@@ -23,9 +23,7 @@ from segfit.curation.stats.suggestions import (
     suggest,
 )
 from segfit.curation.stats.tally import Tally, take_tally
-from segfit.data import Record
 from segfit.data.fingerprint import fingerprint
-from segfit.errors import DataError
 
 __all__ = ["Stats", "dataset_stats"]
 
@@ -128,29 +126,12 @@ def dataset_stats(
     # A wrong choice of classes is refused before thousands of files are read.
     chosen_labels(dataset.recipe, dataset.source.labels, [0.0] * len(dataset.source.labels))
     usual = [name for name in (data.train, data.validation) if name in dataset.splits]
-    chosen = {name: _records(dataset, name) for name in dict.fromkeys(splits or (*usual, *dataset.splits))}
+    chosen = {name: dataset.records(name) for name in dict.fromkeys(splits or (*usual, *dataset.splits))}
     overall = take_tally(dataset.source, data.root, [record for part in chosen.values() for record in part], progress)
     starts = accumulate(map(len, chosen.values()), initial=0)
     parts = {name: overall.part(start, len(part)) for start, (name, part) in zip(starts, chosen.items(), strict=False)}
-    # Training, then validation, whatever was counted: as a run does it.
-    used = [
-        *_limited(dataset, data.train, data.limit_train),
-        *_limited(dataset, data.validation, data.limit_validation),
-    ]
-    return Stats(dataset=dataset, overall=overall, splits=parts, fingerprint=fingerprint(used))
-
-
-def _records(dataset: Dataset, split: str) -> list[Record]:
-    data = dataset.recipe.data
-    limits = {data.validation: data.limit_validation, data.train: data.limit_train}
-    return _limited(dataset, split, limits.get(split))
-
-
-def _limited(dataset: Dataset, split: str, limit: int | None) -> list[Record]:
-    records = dataset.source.records(split)[:limit]
-    if not records:
-        raise DataError(f"{dataset.recipe.data.root}: the split {split!r} has no images")
-    return records
+    # Whatever was counted, the fingerprint is that of a run.
+    return Stats(dataset=dataset, overall=overall, splits=parts, fingerprint=fingerprint(dataset.used()))
 
 
 # --- facts -----------------------------------------------------------------------------------------------------------

@@ -23,9 +23,10 @@ from segfit.comparison.style import (
     run_color,
     run_marker,
 )
+from segfit.curation.names import short_names
 from segfit.curation.stats import Stats
 from segfit.curation.stats.tally import Tally
-from segfit.curation.stats.words import short_names, size_text
+from segfit.curation.stats.words import size_text
 
 __all__ = ["drawings"]
 

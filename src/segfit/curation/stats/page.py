@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from segfit import __version__, units
 from segfit.comparison.pictures import css_color
 from segfit.comparison.style import theme
+from segfit.curation.names import short_names
 from segfit.curation.stats import Stats
 from segfit.curation.stats.figures import drawings
 from segfit.curation.stats.mosaic import Tile, tiles
 from segfit.curation.stats.pairs import pairs
 from segfit.curation.stats.tally import Tally
-from segfit.curation.stats.words import findings, headline, short_names, size_text
+from segfit.curation.stats.words import findings, headline, size_text
 from segfit.errors import DataError
 from segfit.folder import replacing
 

@@ -109,16 +109,10 @@ def chosen_labels(recipe: Recipe, table: LabelTable, counted: Sequence[float]) -
 
 def learnt_classes(recipe: Recipe, training: Tally) -> Learnt | None:
     """Return what a model would learn of the training split; None and errors as in `chosen_labels`."""
-    table = training.census.table
-    space = chosen_labels(recipe, table, training.census.ratios().tolist())
+    space = chosen_labels(recipe, training.census.table, training.census.ratios().tolist())
     if space is None:
         return None
-    to_train = dict(space.to_train)
-    pixels = np.zeros((len(training.records), len(space)), dtype=np.int64)
-    for position, source in enumerate(table.ids):
-        if to_train[source] != IGNORE:
-            pixels[:, to_train[source]] += training.census.pixels[:, position]
-    return Learnt(labels=space, pixels=pixels)
+    return Learnt(labels=space, pixels=training.census.learnt(space))
 
 
 def median_frequency(frequency: Floats) -> Floats:

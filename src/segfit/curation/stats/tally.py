@@ -6,7 +6,7 @@ losses and scores ignore the others.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -57,12 +57,9 @@ class Tally:
     def part(self, start: int, count: int) -> "Tally":
         """Return the tally of `count` images from number `start` on."""
         cut = slice(start, start + count)
-        census = replace(
-            self.census, ids=self.census.ids[cut], sizes=self.census.sizes[cut], pixels=self.census.pixels[cut]
-        )
         return Tally(
             records=self.records[cut],
-            census=census,
+            census=self.census.rows(np.arange(start, start + count)),
             sums=self.sums[cut],
             squares=self.squares[cut],
             scenes=self.scenes[cut],

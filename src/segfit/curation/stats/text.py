@@ -8,11 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from segfit import units
+from segfit.curation.names import short_names
 from segfit.curation.stats import Stats
 from segfit.curation.stats.pairs import pairs
 from segfit.curation.stats.suggestions import Suggestion
 from segfit.curation.stats.tally import Tally
-from segfit.curation.stats.words import findings, headline, short_names, size_text
+from segfit.curation.stats.words import findings, headline, size_text
 
 __all__ = ["StatsText"]
 

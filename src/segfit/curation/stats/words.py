@@ -1,29 +1,22 @@
 """The statistics in sentences: what the terminal and the page say alike."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segfit import units
+from segfit.curation.names import short_names
 from segfit.curation.stats import Stats
 from segfit.curation.stats.tally import Tally
 
-__all__ = ["findings", "headline", "listed", "short_names", "size_text"]
+__all__ = ["findings", "headline", "listed", "size_text"]
 
 NAMED = 6
 """So many names are written out."""
 MOST_PIXELS = 0.5
 IGNORED = 0.02
 """A smaller share of pixels that are not annotated is not worth a sentence."""
-
-
-def short_names(names: Sequence[str]) -> list[str]:
-    """Return the first of the synonyms of each name (``building, edifice``) where that tells the classes apart."""
-    first = [name.split(",")[0].strip() or name for name in names]
-    often = Counter(first)
-    return [short if often[short] == 1 else name for short, name in zip(first, names, strict=True)]
 
 
 def listed(names: Sequence[str]) -> str:

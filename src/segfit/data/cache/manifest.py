@@ -58,13 +58,11 @@ class SplitFacts:
     """One split.
 
     Attributes:
-        fingerprint: of its records (see `segfit.data.fingerprint`).
         names: path of each record's image, below the folder that holds all images and masks of the split.
-        facts: of each record's files.
+        facts: of each record's files, from before they were read.
         shards: hold the records one after the other.
     """
 
-    fingerprint: str
     names: tuple[str, ...]
     facts: tuple[Facts, ...]
     shards: tuple[ShardFacts, ...]

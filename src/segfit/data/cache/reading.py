@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from segfit.data import Image, Record, Source, SourceMask
 from segfit.data.cache.coding import decoder
-from segfit.data.cache.manifest import Facts, Manifest, Settings, facts_of, settings_for
-from segfit.data.cache.shard import ENTRY, Shard
+from segfit.data.cache.manifest import Facts, Manifest, Settings, ShardFacts, facts_of, settings_for
+from segfit.data.cache.shard import ENTRY, Shard, checksum_in
 from segfit.errors import DataError
 
 __all__ = ["Cache"]
@@ -30,13 +30,18 @@ class Cache:
     Args:
         folder: of the cache.
         settings: of the cache.
-        files: names of the shards.
+        files: the shards.
         shards: `(n,)` for each record the position of its shard in `files`.
         entries: `(n,)` of `ENTRY`, where in the shard it is.
     """
 
     def __init__(
-        self, folder: Path, settings: Settings, files: Sequence[str], shards: NDArray[np.int32], entries: NDArray[Any]
+        self,
+        folder: Path,
+        settings: Settings,
+        files: Sequence[ShardFacts],
+        shards: NDArray[np.int32],
+        entries: NDArray[Any],
     ) -> None:
         self.folder, self.settings = folder, settings
         self._files, self._shards, self._entries = tuple(files), shards, entries
@@ -63,8 +68,7 @@ class Cache:
             raise DataError(f"{folder}: written with another colour table: delete it and run segfit data prepare again")
         shards, entries = _indices(folder, manifest)
         rows = _rows(folder, manifest, records)
-        files = [shard.file for shard in manifest.shards()]
-        return cls(folder, manifest.settings, files, shards[rows], entries[rows])
+        return cls(folder, manifest.settings, manifest.shards(), shards[rows], entries[rows])
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -78,7 +82,7 @@ class Cache:
             index: position in the records that the cache was opened for.
 
         Raises:
-            DataError: the shard is gone or damaged.
+            DataError: the shard is gone, damaged, or another one than when the cache was opened.
         """
         number, entry = int(self._shards[index]), self._entries[index]
         image, image_bytes, mask, mask_bytes = (int(entry[i]) for i in range(4))
@@ -91,8 +95,10 @@ class Cache:
                 np.ndarray(mask_bytes, np.uint8, shard, mask),
                 (int(entry["height"]), int(entry["width"])),
             )
+        except DataError:
+            raise
         except (OSError, ValueError, TypeError, zlib.error, cv2.error) as error:
-            file = self.folder / self._files[number]
+            file = self.folder / self._files[number].file
             raise DataError(f"{file}: damaged ({error}): run segfit data prepare again, which mends it") from None
 
     def _map(self, number: int) -> mmap.mmap:
@@ -100,7 +106,15 @@ class Cache:
         if found is None:
             if len(self._maps) >= MOST_OPEN:
                 self._maps.clear()
-            with (self.folder / self._files[number]).open("rb") as file:
+            facts = self._files[number]
+            path = self.folder / facts.file
+            with path.open("rb") as file:
+                # The index was read when the cache was opened: in another shard it would point to other pixels.
+                if checksum_in(file).hex() != facts.checksum:
+                    raise DataError(
+                        f"{path}: written anew since this command opened the cache: start it again, or go on with the "
+                        "run (--resume)"
+                    )
                 found = self._maps[number] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return found
 

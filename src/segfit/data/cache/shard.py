@@ -15,14 +15,14 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segfit.folder import replacing
 
-__all__ = ["ALIGNMENT", "ENTRY", "Coded", "Shard", "aligned", "key_of"]
+__all__ = ["ALIGNMENT", "ENTRY", "Coded", "Shard", "aligned", "checksum_in", "key_of"]
 
 MAGIC = b"segfit01"
 ALIGNMENT = 64
@@ -134,6 +134,15 @@ class Shard:
             file.seek(int(entry[what]))
             crc = zlib.crc32(file.read(int(entry[f"{what}_bytes"])), crc)
         return crc
+
+
+def checksum_in(file: BinaryIO) -> bytes:
+    """Return the checksum that a shard, open at its beginning, has in its header.
+
+    Raises:
+        ValueError: the file is too short.
+    """
+    return bytes(np.frombuffer(file.read(HEADER.itemsize), HEADER)["checksum"][0])
 
 
 def aligned(place: int) -> int:

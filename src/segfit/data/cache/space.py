@@ -12,6 +12,7 @@ import numpy as np
 
 from segfit.data import Record
 from segfit.data.cache.coding import Coder, shrunk
+from segfit.data.cache.parallel import in_order
 from segfit.data.cache.shard import ENTRY, HEADER, aligned
 from segfit.data.decode import read_size
 from segfit.errors import DataError
@@ -59,16 +60,20 @@ def foretell(threads: ThreadPoolExecutor, coder: Coder, shards: Sequence[Sequenc
     if not records:
         return 0
     settings = coder.settings
-    sizes = (shrunk(size, settings.short_side) for size in threads.map(lambda record: read_size(record.image), records))
-    pixels = np.array([height * width for height, width in sizes], dtype=np.int64)
+
+    def area(record: Record) -> int:
+        height, width = shrunk(read_size(record.image), settings.short_side)
+        return height * width
+
+    pixels = np.fromiter(in_order(threads, area, records), np.int64, len(records))
     per_pixel = (3.0, float(settings.mask_bytes))
     if settings.jpeg_quality is not None:
         chosen = np.unique(np.linspace(0, len(records) - 1, SAMPLES).astype(int))
-        sampled = list(threads.map(coder, [records[i] for i in chosen]))
-        per_pixel = (
-            sum(coded.image.size for coded in sampled) / int(pixels[chosen].sum()),
-            sum(coded.mask.size for coded in sampled) / int(pixels[chosen].sum()),
-        )
+        sampled = [
+            (coded.image.size, coded.mask.size) for coded in in_order(threads, coder, [records[i] for i in chosen])
+        ]
+        image, mask = np.sum(sampled, axis=0) / pixels[chosen].sum()
+        per_pixel = (float(image), float(mask))
     payload = sum(aligned(math.ceil(share * count)) for count in pixels.tolist() for share in per_pixel)
     return payload + len(records) * ENTRY.itemsize + len(shards) * HEADER.itemsize
 

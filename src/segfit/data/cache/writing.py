@@ -1,10 +1,8 @@
 """Writing a cache: in parallel, whole shards only, and without doing again what is there."""
 
-import os
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +13,7 @@ from segfit.data import Record, Source
 from segfit.data.cache.coding import Coder
 from segfit.data.cache.manifest import (
     FILE,
+    Facts,
     Manifest,
     Settings,
     ShardFacts,
@@ -23,29 +22,39 @@ from segfit.data.cache.manifest import (
     names_of,
     settings_for,
 )
+from segfit.data.cache.parallel import in_order, start_threads
 from segfit.data.cache.shard import Shard, key_of
 from segfit.data.cache.space import Plan, foretell, room_for
-from segfit.data.disk import free_space, one_at_a_time, require_room
-from segfit.data.fingerprint import fingerprint
+from segfit.data.disk import free_space, lock_of, one_at_a_time, require_room
 from segfit.errors import DataError
 
 __all__ = ["PER_SHARD", "Progress", "prepare", "verify"]
 
 T = TypeVar("T")
-R = TypeVar("R")
 Progress = Callable[[int, int], None]
 
 SUFFIX = ".shard"
+LOCKED = lock_of(Path(FILE)).name
 PER_SHARD = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """One shard to be."""
+    """One shard to be.
+
+    Attributes:
+        path: of its file.
+        key: of settings, names and facts.
+        records: what goes into it.
+        names: of the records (see `SplitFacts`).
+        facts: of the records' files, taken once: what changes later, even while it is read, no longer has them.
+    """
 
     path: Path
     key: bytes
     records: Sequence[Record]
+    names: Sequence[str]
+    facts: Sequence[Facts]
 
 
 def prepare(
@@ -81,11 +90,11 @@ def prepare(
     """
     out = Path(out)
     settings = settings_for(source, short_side, jpeg_quality)
-    earlier = _earlier(out, settings)
-    splits = {name: _jobs(out, name, listed, settings, per_shard) for name, listed in records.items()}
-    jobs = [job for split in splits.values() for job in split]
-    total = sum(len(job.records) for job in jobs)
-    with _threads(workers) as threads:
+    with room_for(out), _alone(out), start_threads(workers) as threads:
+        earlier = _earlier(out, settings)
+        splits = {name: _jobs(out, name, listed, settings, per_shard) for name, listed in records.items()}
+        jobs = [job for split in splits.values() for job in split]
+        total = sum(len(job.records) for job in jobs)
         shards = _kept(threads, jobs)
         done = sum(len(job.records) for job in jobs if job.path in shards)
         coder = Coder(source, settings)
@@ -98,16 +107,15 @@ def prepare(
         )
         announce(plan)
         progress(done, total)
-        with _locked(out), room_for(out):
-            coded = _in_order(threads, coder, [record for job in missing for record in job.records])
-            for job in missing:
-                counted = _counted(islice(coded, len(job.records)), done, total, progress)
-                shards[job.path] = Shard.write(job.path, job.key, counted, len(job.records))
-                done += len(job.records)
-            facts = {name: _facts(records[name], split, shards) for name, split in splits.items()}
-            manifest = Manifest(settings=settings, splits={**earlier, **facts})
-            manifest.write(out)
-            _clear(out, manifest)
+        coded = in_order(threads, coder, (record for job in missing for record in job.records))
+        for job in missing:
+            counted = _counted(islice(coded, len(job.records)), done, total, progress)
+            shards[job.path] = Shard.write(job.path, job.key, counted, len(job.records))
+            done += len(job.records)
+        facts = {name: _facts(split, shards) for name, split in splits.items()}
+        manifest = Manifest(settings=settings, splits={**earlier, **facts})
+        manifest.write(out)
+        _clear(out, manifest)
     return out
 
 
@@ -125,8 +133,8 @@ def verify(out: str | Path, *, workers: int | None = None, progress: Progress = 
     out = Path(out)
     shards = Manifest.read(out).shards()
     bad = []
-    with _threads(workers) as threads:
-        checked = threads.map(lambda facts: _as_listed(out, facts, thorough=True), shards)
+    with start_threads(workers) as threads:
+        checked = in_order(threads, lambda facts: _as_listed(out, facts, thorough=True), shards)
         for done, (facts, good) in enumerate(zip(shards, checked, strict=True), 1):
             if not good:
                 bad.append(facts.file)
@@ -139,11 +147,6 @@ def verify(out: str | Path, *, workers: int | None = None, progress: Progress = 
     return len(shards)
 
 
-def _threads(workers: int | None) -> ThreadPoolExecutor:
-    # Decoding, resizing, compressing and checksums release the interpreter lock, so threads are enough.
-    return ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1))
-
-
 # --- what is there ---------------------------------------------------------------------------------------------------
 
 
@@ -151,12 +154,8 @@ def _earlier(out: Path, settings: Settings) -> dict[str, SplitFacts]:
     """Return the intact splits that the cache in `out` has already.
 
     Raises:
-        DataError: `out` is something else, or a cache with other settings.
+        DataError: `out` holds something else, or a cache with other settings.
     """
-    if not out.exists():
-        return {}
-    if not out.is_dir():
-        raise DataError(f"{out}: a file, not a folder: choose another folder")
     if not (out / FILE).exists():
         foreign = [path.name for path in out.iterdir() if path.suffix != SUFFIX and not path.name.startswith(".")]
         if foreign:
@@ -190,10 +189,11 @@ def _jobs(out: Path, split: str, records: Sequence[Record], settings: Settings, 
         stem = f"split{stem}-{key_of(split).hex()[:8]}"
     jobs, names = [], names_of(records)
     for number, first in enumerate(range(0, len(records), per_shard)):
-        part = records[first : first + per_shard]
-        made_of = [(names[first + i], *facts_of(record)) for i, record in enumerate(part)]
+        part, called = records[first : first + per_shard], names[first : first + per_shard]
+        facts = [facts_of(record) for record in part]
+        key = key_of(settings, [(name, *of_files) for name, of_files in zip(called, facts, strict=True)])
         path = out / f"{stem}-{number:05}{SUFFIX}"
-        jobs.append(_Job(path=path, key=key_of(settings, made_of), records=part))
+        jobs.append(_Job(path=path, key=key, records=part, names=called, facts=facts))
     return jobs
 
 
@@ -204,15 +204,14 @@ def _kept(threads: ThreadPoolExecutor, jobs: Sequence[_Job]) -> dict[Path, Shard
         shard = Shard.read(job.path)
         return shard if shard is not None and shard.key == job.key and shard.intact() else None
 
-    return {shard.path: shard for shard in threads.map(look, jobs) if shard is not None}
+    return {shard.path: shard for shard in in_order(threads, look, jobs) if shard is not None}
 
 
-def _facts(records: Sequence[Record], jobs: Sequence[_Job], shards: Mapping[Path, Shard]) -> SplitFacts:
+def _facts(jobs: Sequence[_Job], shards: Mapping[Path, Shard]) -> SplitFacts:
     written = [shards[job.path] for job in jobs]
     return SplitFacts(
-        fingerprint=fingerprint(records),
-        names=names_of(records),
-        facts=tuple(facts_of(record) for record in records),
+        names=tuple(name for job in jobs for name in job.names),
+        facts=tuple(of_files for job in jobs for of_files in job.facts),
         shards=tuple(ShardFacts(file=s.path.name, size=s.size, checksum=s.checksum.hex()) for s in written),
     )
 
@@ -222,7 +221,7 @@ def _clear(out: Path, manifest: Manifest) -> None:
     listed = {facts.file for facts in manifest.shards()}
     for path in out.iterdir():
         temporary = path.name.startswith(".") and (SUFFIX in path.name or FILE in path.name)
-        if temporary or (path.suffix == SUFFIX and path.name not in listed):
+        if (temporary and path.name != LOCKED) or (path.suffix == SUFFIX and path.name not in listed):
             path.unlink()
 
 
@@ -230,32 +229,24 @@ def _clear(out: Path, manifest: Manifest) -> None:
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Create the folder, unless nothing comes of it, and keep other writers out of it."""
-    new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
+def _alone(out: Path) -> Iterator[None]:
+    """Create the folder, unless nothing comes of it, and keep other writers out of it.
+
+    Raises:
+        DataError: it is a file, cannot be written, or another process writes it.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: a file, not a folder: choose another folder")
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        with one_at_a_time(out, wait=False):
+        # The lock lies in the folder, because the one above it may belong to somebody else.
+        with one_at_a_time(out / FILE, wait=False):
             yield
     except BaseException:
-        if new:
-            with suppress(OSError):
-                out.rmdir()  # only if nothing was written
+        with suppress(OSError):
+            for folder in new:
+                folder.rmdir()  # only if nothing was written
         raise
-
-
-# --- in parallel -----------------------------------------------------------------------------------------------------
-
-
-def _in_order(threads: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T], ahead: int = 32) -> Iterator[R]:
-    """Yield the result for each item; at most `ahead` of them wait in memory, however slow the disk is."""
-    waiting: deque[Future[R]] = deque()
-    for item in items:
-        waiting.append(threads.submit(work, item))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _counted(items: Iterable[T], done: int, total: int, progress: Progress) -> Iterator[T]:

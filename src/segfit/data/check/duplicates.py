@@ -6,6 +6,7 @@ darker copies still are). That is one matrix product, at 20,000 images a matter 
 hashes it misses nothing.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from segfit.data.check.codes import Fault, shown
 from segfit.data.decode import read_image
 from segfit.errors import DataError
 
-__all__ = ["NEAR", "Picture", "find_duplicates"]
+__all__ = ["NEAR", "Picture", "Vectors", "details", "find_duplicates", "mirrored"]
 
 NEAR = 0.9
 """Correlation from which two pictures are nearly the same.
@@ -32,6 +33,9 @@ PLAIN = 1.5
 """Root mean square of the details, in grey values, below which a picture is too plain to be compared by them."""
 
 TILE = 2048  # images that are compared with as many others at once
+
+Vectors = NDArray[np.float32]
+"""`(N, 256)` or `(256,)`: what `details` returns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +138,8 @@ class _Match:
 def _matches(pictures: Sequence[Picture], progress: Callable[[int, int], None]) -> Iterator[_Match]:
     if not pictures:
         return
-    details = np.stack([_details(picture.thumbnail) for picture in pictures])
-    plain = ~details.any(1)
+    vectors = np.stack([details(picture.thumbnail) for picture in pictures])
+    plain = ~vectors.any(1)
     seen: dict[tuple[tuple[int, int], bytes], int] = {}
     for index in np.flatnonzero(plain).tolist():
         before = seen.setdefault((pictures[index].size, pictures[index].thumbnail.tobytes()), index)
@@ -143,38 +147,44 @@ def _matches(pictures: Sequence[Picture], progress: Callable[[int, int], None]) 
             yield _Match(index=index, before=before, likeness=1.0, plain=True)
     names = sorted({picture.split for picture in pictures})
     splits = np.array([names.index(picture.split) for picture in pictures])
-    yield from _near_pairs(details, splits, progress)
+    yield from _near_pairs(vectors, splits, progress)
 
 
-def _details(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return what a thumbnail has besides coarse brightness, `(256,)` of length 1; zeros where that is too little."""
+def details(thumbnail: NDArray[np.uint8]) -> Vectors:
+    """Return what a thumbnail has besides coarse brightness, `(256,)` of length 1; zeros where that is too little.
+
+    The product of two is the correlation of the pictures; zeros are like nothing.
+    """
     grey = thumbnail.astype(np.float32)
-    rest: NDArray[np.float32] = (grey - cv2.blur(grey, (5, 5), borderType=cv2.BORDER_REFLECT)).ravel()
+    rest: Vectors = (grey - cv2.blur(grey, (5, 5), borderType=cv2.BORDER_REFLECT)).ravel()
     length = float(np.linalg.norm(rest))
     return rest / length if length >= PLAIN * len(grey) else np.zeros_like(rest)
 
 
-def _near_pairs(
-    details: NDArray[np.float32], splits: NDArray[np.int64], progress: Callable[[int, int], None]
-) -> Iterator[_Match]:
+def mirrored(vectors: Vectors) -> Vectors:
+    """Return the details `(N, 256)` of the same pictures, left and right exchanged."""
+    side = math.isqrt(vectors.shape[1])
+    return np.ascontiguousarray(vectors.reshape(-1, side, side)[:, :, ::-1]).reshape(vectors.shape)
+
+
+def _near_pairs(vectors: Vectors, splits: NDArray[np.int64], progress: Callable[[int, int], None]) -> Iterator[_Match]:
     """Yield for every picture that has one the nearest earlier picture; one in another split goes first.
 
     Args:
-        details: `(N, 256)` unit vectors.
+        vectors: `(N, 256)` details.
         splits: `(N,)` number of each picture's split.
         progress: called with (done, total).
     """
-    side = round(details.shape[1] ** 0.5)
-    mirrored = np.ascontiguousarray(details.reshape(-1, side, side)[:, :, ::-1]).reshape(len(details), -1)
-    starts = range(0, len(details), TILE)
+    ways = ((False, vectors), (True, mirrored(vectors)))
+    starts = range(0, len(vectors), TILE)
     for done, start in enumerate(starts):
         later = slice(start, start + TILE)
-        best = np.zeros(len(details[later]), np.float32)
+        best = np.zeros(len(vectors[later]), np.float32)
         partner, flipped = np.zeros(len(best), np.int64), np.zeros(len(best), np.bool_)
         for begin in starts[: done + 1]:
-            for flip, side_by_side in ((False, details), (True, mirrored)):
+            for flip, former in ways:
                 earlier = slice(begin, begin + TILE)
-                score = side_by_side[earlier] @ details[later].T
+                score = former[earlier] @ vectors[later].T
                 if begin == start:
                     score = np.triu(score, 1)
                 if score.max(initial=0) < NEAR:

@@ -132,6 +132,8 @@ def stat_file(path: Path) -> os.stat_result:
     if not status.st_mode & 0o444:
         # The superuser may read it all the same, but whoever trains may not.
         raise Unusable("file-unreadable", f"nobody may read it (mode {stat.S_IMODE(status.st_mode):03o})")
+    if not os.access(path, os.R_OK):
+        raise Unusable("file-unreadable", "you may not read it")
     if status.st_size == 0:
         raise Unusable("file-empty", "0 bytes")
     return status

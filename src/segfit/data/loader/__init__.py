@@ -4,8 +4,9 @@ Worker processes hold no state: the main process hands out which samples make a 
 depends on nothing else. So the batches are the same for any number of workers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -59,8 +60,8 @@ class TrainLoader:
         workers: loader processes of this rank; 0 loads in this process.
         pin: put batches into page-locked memory, for faster copies to a GPU.
         cache: folder of decoded images and masks to read instead of the files (see `segfit.data.cache`).
-        weights: `(N,)` how often an epoch has each record, relative to one another (see `segfit.data.sampling`); by
-            default each once.
+        weights: gives `(N,)`, how often an epoch has each record, relative to one another (see
+            `segfit.data.sampling`), and is asked once, when the first epoch begins; by default each once.
 
     Raises:
         DataError: fewer records than one batch, or the cache is not of these records.
@@ -81,7 +82,7 @@ class TrainLoader:
         workers: int = 0,
         pin: bool = False,
         cache: Path | None = None,
-        weights: NDArray[np.float64] | None = None,
+        weights: Callable[[], NDArray[np.float64]] | None = None,
     ) -> None:
         if len(records) < batch:
             raise DataError(f"{len(records)} training images are fewer than one batch: lower train.batch from {batch}")
@@ -89,11 +90,15 @@ class TrainLoader:
             raise RecipeError(f"train.batch: {batch} is not a multiple of the {world} ranks that share it")
         self.batch, self.seed, self.rank, self.world = batch, seed, rank, world
         self.count = len(records)
-        self._weights = np.ones(self.count) if weights is None else weights
+        self._weigh = weights or partial(np.ones, len(records))
         self._workers, self._size, self._pin = workers, augment.size, pin
         self._pairs = open_pairs(source, records, labels, cache)
         self._augment = augment
         self._made: tuple[Places, Pool[_Order, None]] | None = None
+
+    @cached_property
+    def _weights(self) -> NDArray[np.float64]:
+        return self._weigh()
 
     def __len__(self) -> int:
         """Return the number of optimizer steps per epoch."""

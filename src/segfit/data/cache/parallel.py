@@ -1,0 +1,32 @@
+"""Work in threads whose results are taken in order, without many of them waiting in memory."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+__all__ = ["in_order", "start_threads"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AHEAD = 32
+MOST = 16
+
+
+def start_threads(count: int | None) -> ThreadPoolExecutor:
+    """Return `count` threads, by default one per processor."""
+    # Decoding, resizing, compressing and checksums release the interpreter lock, so threads are enough.
+    return ThreadPoolExecutor(count or min(MOST, os.cpu_count() or 1))
+
+
+def in_order(threads: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield the result for each item; at most `AHEAD` of them wait in memory, however slowly they are taken."""
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(threads.submit(work, item))
+        if len(waiting) >= AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
