@@ -27,10 +27,12 @@ def own_stderr() -> Iterator[TextIO]:
 
 @contextmanager
 def waiting(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar that the given function moves to (done, total); without a terminal, print one line."""
+    """Show a progress bar that the given function moves to (done, total); without a terminal, print one line.
+
+    The line comes with the first progress, so that what is refused at once is not announced.
+    """
     if not sys.stderr.isatty():
-        print(f"{label} ...", file=sys.stderr, flush=True)
-        yield lambda _done, _total: None
+        yield _said_once(label)
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -38,3 +40,15 @@ def waiting(label: str) -> Iterator[Callable[[int, int], None]]:
     with own_stderr() as stream, Progress(console=Console(file=stream), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _said_once(label: str) -> Callable[[int, int], None]:
+    said = False
+
+    def say(_done: int, _total: int) -> None:
+        nonlocal said
+        if not said:
+            print(f"{label} ...", file=sys.stderr, flush=True)
+            said = True
+
+    return say

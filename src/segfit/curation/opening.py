@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segfit.config import Recipe, build_recipe
 from segfit.data import Record, Source
-from segfit.errors import DataError
+from segfit.errors import DataError, RecipeError
 from segfit.folder import RunFolder
 from segfit.run import build_source, overridden, resolve
 
@@ -70,10 +70,17 @@ def open_dataset(where: str | Path, overrides: Sequence[str] = ()) -> Dataset:
     Raises:
         UserError: there is no such thing, or it is not a dataset.
     """
+    if not str(where):
+        raise DataError("no dataset is named: give the folder of a dataset, a run or a recipe")
     path = Path(where)
     if path.is_dir() and not RunFolder(path).exists():
         return _open_folder(path, overrides)
-    recipe = RunFolder(path).recipe() if path.is_dir() else overridden(where, ())
+    try:
+        recipe = RunFolder(path).recipe() if path.is_dir() else overridden(where, ())
+    except RecipeError as error:
+        if path.exists() or path.suffix:
+            raise
+        raise DataError(f"{where}: no such folder; and {error}") from None
     # Where a recipe was resolved does not matter for its data.
     recipe = resolve(overridden(recipe, ["train.device=auto", "train.precision=auto", *overrides]))
     return Dataset(

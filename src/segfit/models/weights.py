@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 
-import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import WeightsEnum
@@ -40,32 +40,20 @@ def published_weights(weights: WeightsEnum, *, option: str, instead: str) -> Map
 
 
 def read_weights(path: Path, *, option: str) -> Mapping[str, Tensor]:
-    """Return the state dict in a file, a safetensors file or what `torch.save` wrote; no code in it is ever run.
+    """Return the state dict in a safetensors file; a pickle is refused, because reading one may run what is in it.
 
     Args:
-        path: the file; its content, not its name, decides how it is read.
+        path: the file.
         option: what names it, for the error message.
 
     Raises:
         RecipeError: it is something else, or cannot be read.
     """
     try:
-        return load_file(path) if _is_safetensors(path) else _unpickled(path)
+        return load_file(path)
     except OSError as error:
         raise RecipeError(f"{option}: {path} cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # noqa: BLE001 (a damaged pickle can end in any)
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise RecipeError(f"{option}: {path} is neither a safetensors file nor a state dict ({reason})") from None
-
-
-def _is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors do: with the length of a header in 8 bytes, and a header in JSON."""
-    with path.open("rb") as file:
-        return file.read(9)[8:] == b"{"
-
-
-def _unpickled(path: Path) -> Mapping[str, Tensor]:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError("it holds something else")
-    return state
+    except SafetensorError as error:
+        raise RecipeError(
+            f"{option}: {path} is not a safetensors file ({error}): write one with safetensors.torch.save_file"
+        ) from None

@@ -1,5 +1,6 @@
 """``segfit data convert``."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -72,4 +73,4 @@ def convert(
         click.echo(f"  {split}: {count} images, {share(done.unlabelled[split])} of the pixels unlabelled")
     for note in done.notes:
         click.echo(f"note: {note}")
-    click.echo(f"train on it: segfit train RECIPE {' '.join(done.overrides)}")
+    click.echo(f"train on it: segfit train RECIPE {shlex.join(done.overrides)}")

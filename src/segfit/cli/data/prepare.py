@@ -1,5 +1,6 @@
 """``segfit data prepare``."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -83,7 +84,7 @@ def prepare(
                 announce=announce,
                 progress=progress,
             )
-        text = f"{out}: {facts['written']} images written, {facts['kept']} kept; train with: data.cache={out}"
+        text = f"{out}: {facts['written']} images written, {facts['kept']} kept; train with: {shlex.quote(f'data.cache={out}')}"
     if as_json:
         show_json(facts)
     else:

@@ -170,7 +170,7 @@ def find_folder(root: Path, name: str, places: Iterable[str]) -> Path:
     for folder in tried:
         if (folder / name).exists():
             return folder
-    raise DataError(f"{root}: no {name!r} in {', '.join(str(p.relative_to(root)) or '.' for p in tried)} there")
+    raise DataError(f"{root}: no {name!r} there: expected {' or '.join(str(folder / name) for folder in tried)}")
 
 
 # --- splits ----------------------------------------------------------------------------------------------------------

@@ -54,6 +54,14 @@ class Filter(Protocol):
         """The criterion in the words of the command line."""
         ...
 
+    def check(self, dataset: Dataset, records: Sequence[Record], /) -> None:
+        """Raise what is wrong with the criterion's words, before anything is counted.
+
+        Raises:
+            UserError: the criterion makes no sense for this dataset.
+        """
+        ...
+
     def keep(self, pool: Pool) -> NDArray[np.bool_]:
         """Return for each image of the pool `(N,)` whether it stays.
 
@@ -153,7 +161,11 @@ def select_images(
     """
     _check_amount(chooser, count, share)
     split = split or dataset.recipe.data.train
-    everything = _pool(dataset, split)
+    records = dataset.records(split)
+    for criterion in filters:
+        criterion.check(dataset, records)
+    _wanted(len(records), count, share or 1.0)
+    everything = _pool(dataset, records)
     pool, dropped = everything, []
     for criterion in filters:
         stays = criterion.keep(pool)
@@ -195,9 +207,8 @@ def _check_amount(chooser: Chooser | None, count: int | None, share: float | Non
         raise RecipeError(f"--share {share:g}: not a share above 0 and up to 1")
 
 
-def _pool(dataset: Dataset, split: str) -> Pool:
-    """Return all images of a split; of one that the recipe limits, as many as the recipe takes."""
-    records = dataset.records(split)
+def _pool(dataset: Dataset, records: Sequence[Record]) -> Pool:
+    """Return images with what is counted in their masks."""
     with waiting(f"counting the classes of {len(records)} images") as progress:
         census = take_census(dataset.source, records, progress=progress)
     return Pool(dataset=dataset, records=tuple(records), census=census)

@@ -1,6 +1,7 @@
 """Filters by what an image shows: its scene category, and which classes cover which share of it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segfit import labels
+from segfit.curation.opening import Dataset
 from segfit.curation.select import Pool
+from segfit.data import Record
 from segfit.data.scene_categories import SCENE_CATEGORIES, scene_categories
 from segfit.errors import DataError, RecipeError, did_you_mean
 from segfit.labels import LabelTable
 
-__all__ = ["Scenes", "With", "Without"]
+__all__ = ["Limits", "Scenes", "With", "Without"]
 
 CLASS_AND_SHARE = re.compile(r"(?P<name>.+):(?P<low>\d*\.?\d+)(-(?P<high>\d*\.?\d+))?")
 
@@ -34,14 +37,17 @@ class Scenes:
         """The options."""
         return tuple(word for pattern in self.patterns for word in ("--scene", pattern))
 
-    def keep(self, pool: Pool) -> NDArray[np.bool_]:
-        """Return which images have one of the categories.
+    def check(self, dataset: Dataset, records: Sequence[Record], /) -> None:
+        """Raise a `DataError` if nothing is known of the scenes, or a pattern fits none of them."""
+        self._wanted(dataset, records)
 
-        Raises:
-            DataError: nothing is known of the scenes, or a pattern fits none of them.
-        """
-        root = Path(pool.dataset.recipe.data.root or ".")
-        found = scene_categories(root, pool.records)
+    def keep(self, pool: Pool) -> NDArray[np.bool_]:
+        """Return which images have one of the categories; errors as of `check`."""
+        return self._wanted(pool.dataset, pool.records)
+
+    def _wanted(self, dataset: Dataset, records: Sequence[Record]) -> NDArray[np.bool_]:
+        root = Path(dataset.recipe.data.root or ".")
+        found = scene_categories(root, records)
         known = {category for category in found if category is not None}
         if not known:
             raise DataError(
@@ -73,13 +79,13 @@ class With:
         """The option."""
         return "--with", self.wanted
 
-    def keep(self, pool: Pool) -> NDArray[np.bool_]:
-        """Return which images show it.
+    def check(self, dataset: Dataset, _records: Sequence[Record], /) -> None:
+        """Raise a `RecipeError` if there is no such class, or the limits are no shares."""
+        Limits.of(dataset.source.labels, self.wanted, " ".join(self.words))
 
-        Raises:
-            RecipeError: no such class, or limits that are no shares.
-        """
-        return _shows(pool, self.wanted, " ".join(self.words))
+    def keep(self, pool: Pool) -> NDArray[np.bool_]:
+        """Return which images show it; errors as of `check`."""
+        return Limits.of(pool.census.table, self.wanted, " ".join(self.words)).hold(pool)
 
 
 @dataclass(frozen=True)
@@ -97,28 +103,53 @@ class Without:
         """The option."""
         return "--without", self.unwanted
 
+    def check(self, dataset: Dataset, _records: Sequence[Record], /) -> None:
+        """Raise a `RecipeError` if there is no such class, or the limits are no shares."""
+        Limits.of(dataset.source.labels, self.unwanted, " ".join(self.words))
+
     def keep(self, pool: Pool) -> NDArray[np.bool_]:
-        """Return which images do not show it.
+        """Return which images do not show it; errors as of `check`."""
+        return ~Limits.of(pool.census.table, self.unwanted, " ".join(self.words)).hold(pool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much of an image a class may cover.
+
+    Attributes:
+        position: of the class in the label table.
+        low: least share; None for at least one pixel.
+        high: largest share.
+    """
+
+    position: int
+    low: float | None = None
+    high: float = 1.0
+
+    @classmethod
+    def of(cls, table: LabelTable, text: str, option: str) -> "Limits":
+        """Read what `text` (see `With.wanted`) says; `option` is for the error message.
 
         Raises:
             RecipeError: no such class, or limits that are no shares.
         """
-        return ~_shows(pool, self.unwanted, " ".join(self.words))
+        parts = None if text in table.names else CLASS_AND_SHARE.fullmatch(text)
+        position = _position(table, parts["name"] if parts else text, option)
+        if parts is None:
+            return cls(position=position)
+        low, high = float(parts["low"]), float(parts["high"] or 1)
+        if not low <= high <= 1 or (low == 0 and parts["high"] is None):
+            raise RecipeError(f"{option}: not limits of a share: write {parts['name']}:0.2 or {parts['name']}:0.2-0.5")
+        return cls(position=position, low=low, high=high)
 
-
-def _shows(pool: Pool, text: str, option: str) -> NDArray[np.bool_]:
-    """Return which images `(N,)` show what `text` (see `With.wanted`) describes; `option` is for the error message."""
-    table = pool.census.table
-    parts = None if text in table.names else CLASS_AND_SHARE.fullmatch(text)
-    pixels = pool.census.pixels[:, _position(table, parts["name"] if parts else text, option)]
-    if parts is None:
-        return pixels > 0
-    low, high = float(parts["low"]), float(parts["high"] or 1)
-    if not low <= high <= 1 or (low == 0 and parts["high"] is None):
-        raise RecipeError(f"{option}: not limits of a share: write {parts['name']}:0.2 or {parts['name']}:0.2-0.5")
-    shares = pixels / pool.census.sizes.prod(axis=1)
-    inside: NDArray[np.bool_] = (low <= shares) & (shares <= high)
-    return inside
+    def hold(self, pool: Pool) -> NDArray[np.bool_]:
+        """Return for which images `(N,)` they hold."""
+        pixels = pool.census.pixels[:, self.position]
+        if self.low is None:
+            return pixels > 0
+        shares = pixels / pool.census.sizes.prod(axis=1)
+        inside: NDArray[np.bool_] = (self.low <= shares) & (shares <= self.high)
+        return inside
 
 
 def _position(table: LabelTable, name: str, option: str) -> int:

@@ -4,12 +4,14 @@ How alike two images are is decided where `segfit data check` decides it, in `se
 image goes only when one that *stays* is like it: of a slow pan, whose every frame is like the next, some frames stay.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segfit.console import waiting
+from segfit.curation.opening import Dataset
 from segfit.curation.select import Pool
 from segfit.data import Record
 from segfit.data.census import in_threads
@@ -38,15 +40,17 @@ class WithoutNearDuplicates:
         """The option."""
         return "--without-near-duplicates", f"{self.threshold:g}"
 
+    def check(self, _dataset: Dataset, _records: Sequence[Record], /) -> None:
+        """Raise a `RecipeError` if the threshold is out of range."""
+        if not 0 < self.threshold <= 1:
+            raise RecipeError(f"--without-near-duplicates {self.threshold:g}: not a number above 0 and up to 1")
+
     def keep(self, pool: Pool) -> NDArray[np.bool_]:
         """Return which images stay.
 
         Raises:
-            RecipeError: the threshold is out of range.
             DataError: an image is unreadable.
         """
-        if not 0 < self.threshold <= 1:
-            raise RecipeError(f"--without-near-duplicates {self.threshold:g}: not a number above 0 and up to 1")
         with waiting(f"comparing {len(pool)} images") as progress:
             looks = list(in_threads(_look, pool.records, progress))
         first = {digest: row for row, (digest, _) in reversed(list(enumerate(looks)))}
