@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from segfit.curation.opening import open_dataset
-from segfit.errors import DataError, RecipeError
+from segfit.errors import DataError
 from segfit.folder import RunFolder
 
 
@@ -74,8 +74,10 @@ def test_a_list_file_of_the_present_folder_is_kept_by_its_full_path(
 def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"not a dataset .*data\.name=folder"):
         open_dataset(tmp_path)
-    with pytest.raises(RecipeError, match="did you mean"):
+    with pytest.raises(DataError, match="no such folder, run or recipe .did you mean 'paper/unet-10'"):
         open_dataset("paper/unet-11")
+    with pytest.raises(DataError, match="no dataset is named"):
+        open_dataset("")
 
 
 def test_an_override_of_training_needs_no_more_than_itself(scenes: Path) -> None:

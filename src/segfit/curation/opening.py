@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segfit.config import Recipe, build_recipe
+from segfit.config import Recipe, build_recipe, shipped
 from segfit.data import Record, Source
-from segfit.errors import DataError, RecipeError
+from segfit.errors import DataError, did_you_mean
 from segfit.folder import RunFolder
 from segfit.run import build_source, overridden, resolve
 
@@ -75,12 +75,9 @@ def open_dataset(where: str | Path, overrides: Sequence[str] = ()) -> Dataset:
     path = Path(where)
     if path.is_dir() and not RunFolder(path).exists():
         return _open_folder(path, overrides)
-    try:
-        recipe = RunFolder(path).recipe() if path.is_dir() else overridden(where, ())
-    except RecipeError as error:
-        if path.exists() or path.suffix:
-            raise
-        raise DataError(f"{where}: no such folder; and {error}") from None
+    if not path.exists() and not path.suffix and str(where) not in (known := shipped("recipe")):
+        raise DataError(f"{where}: no such folder, run or recipe{did_you_mean(str(where), known)}")
+    recipe = RunFolder(path).recipe() if path.is_dir() else overridden(where, ())
     # Where a recipe was resolved does not matter for its data.
     recipe = resolve(overridden(recipe, ["train.device=auto", "train.precision=auto", *overrides]))
     return Dataset(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from segfit.curation.opening import open_dataset
 from segfit.curation.select import select_images
@@ -138,13 +139,13 @@ def test_scores_of_other_images_are_refused(cli, trained, scenes, tmp_path):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """Random weights of a small network, without its last layer, as `torch.save` writes them."""
+    """Random weights of a small network, without its last layer."""
     import torchvision
 
     torch.manual_seed(0)
     state = torchvision.models.squeezenet1_1().state_dict()
-    path = tmp_path_factory.mktemp("weights") / "squeezenet.pth"
-    torch.save({key: value for key, value in state.items() if not key.startswith("classifier.1.")}, path)
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.safetensors"
+    save_file({key: value for key, value in state.items() if not key.startswith("classifier.1.")}, path)
     return path
 
 
@@ -192,8 +193,8 @@ def test_pooled_features_of_a_resnet_are_its_own(tmp_path):
 
     torch.manual_seed(0)
     network = torchvision.models.resnet18().eval()
-    torch.save(network.state_dict(), tmp_path / "w.pth")
-    backbone = open_backbone("resnet18", tmp_path / "w.pth", "cpu")
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    backbone = open_backbone("resnet18", tmp_path / "w.safetensors", "cpu")
     images = torch.randint(0, 256, (2, 3, *backbone.size), dtype=torch.uint8)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     network.fc = torch.nn.Identity()
@@ -227,7 +228,7 @@ def test_real_weights_tell_rooms_from_streets(real_data, scenes, tmp_path):
         (["--count", 2, "--share", 0.5], "--count and --share exclude each other"),
         (["--rare", "--count", 2, "--seed", 1], "--seed 1: --rare leaves nothing to chance"),
         (["--without-near-duplicates", "much"], "--without-near-duplicates much: not a number above 0 and up to 1"),
-        (["--count", 2, "--weights", "w.pth"], "--weights w.pth: only --diverse has a backbone"),
+        (["--count", 2, "--weights", "w.safetensors"], "--weights w.safetensors: only --diverse has a backbone"),
         (["--with", "sky", "--rest", "r.txt"], "--rest r.txt: is what --count or --share leaves over"),
         (["--share", 1, "--rest", "r.txt"], "r.txt: no image is left for it"),
         (["--count", 2, "--chart", "c.gif"], "--chart c.gif: the name of a chart ends in .png or .svg"),
@@ -236,7 +237,7 @@ def test_real_weights_tell_rooms_from_streets(real_data, scenes, tmp_path):
         (["--diverse", "resnet5", "--count", 2], "neither a run folder nor a network of torchvision (did you mean"),
         (["--diverse", "myrun", "--count", 2], "nor a network of torchvision (for example resnet50)"),
         (["--diverse", "resnet18", "--weights", "no.pth", "--count", 2], "--weights no.pth: no such file"),
-        (["--diverse", "resnet18", "--weights", "TEXT", "--count", 2], "neither a safetensors file nor a state dict"),
+        (["--diverse", "resnet18", "--weights", "TEXT", "--count", 2], "is not a safetensors file"),
         (["--diverse", "squeezenet1_0", "--weights", "WEIGHTS", "--count", 2], "weights of another network"),
         (["--diverse", "resnet18", "--weights", "WEIGHTS", "--count", 2], "not the weights of this network"),
         (["--diverse", "RUN", "--weights", "WEIGHTS", "--count", 2], "has its own weights"),

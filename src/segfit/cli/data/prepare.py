@@ -84,7 +84,8 @@ def prepare(
                 announce=announce,
                 progress=progress,
             )
-        text = f"{out}: {facts['written']} images written, {facts['kept']} kept; train with: {shlex.quote(f'data.cache={out}')}"
+        use = shlex.quote(f"data.cache={out}")
+        text = f"{out}: {facts['written']} images written, {facts['kept']} kept; train with: {use}"
     if as_json:
         show_json(facts)
     else:
