@@ -62,7 +62,8 @@ class Hub:
     @staticmethod
     def send(to: BaseHTTPRequestHandler, body: bytes, *, status: int = 200, headers: dict[str, str]) -> None:
         to.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(body))}.items():
+        # Said, not just done: a client would send its next question down a connection that is about to be closed.
+        for key, value in {**headers, "Content-Length": str(len(body)), "Connection": "close"}.items():
             to.send_header(key, value)
         to.end_headers()
         if to.command == "GET":
@@ -82,7 +83,6 @@ def hub():
 
             def do_GET(self):
                 hub.respond(self)
-                self.close_connection = True
 
             do_HEAD = do_GET
 
