@@ -23,7 +23,7 @@ OTHER = "other"
 """The name of the extra class that `rest="other"` adds."""
 
 IGNORE = 255
-"""The ignore index of every train-id mask (masks are uint8; at most 255 classes are learnt)."""
+"""The ignore index of every train-id mask (masks are uint8; at most 254 classes are learnt)."""
 
 UNKNOWN = 254
 """Stands for an unknown source id while a mask is encoded; train ids end at 253 and `IGNORE` is 255."""

@@ -21,7 +21,7 @@ from segfit.data import Image, Record, Source, SourceMask
 from segfit.data.stderr import decode
 from segfit.errors import DataError
 
-__all__ = ["Color", "read_color_mask", "read_image", "read_index_mask", "read_pair", "read_size"]
+__all__ = ["Color", "ValuesError", "read_color_mask", "read_image", "read_index_mask", "read_pair", "read_size"]
 
 Color = tuple[int, int, int]
 """RGB, each 0..255."""
@@ -41,6 +41,10 @@ LARGEST = 2**27
 
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Pillow.DecompressionBombError)
 """What Pillow raises on files that are damaged, disguised or absurdly large."""
+
+
+class ValuesError(DataError):
+    """A mask holds numbers that cannot be label ids."""
 
 
 def read_pair(source: Source, record: Record) -> tuple[Image, SourceMask]:
@@ -202,7 +206,7 @@ def _stretch(data: bytes) -> int:
 def _narrow(stored: NDArray[np.integer], path: Path) -> NDArray[np.uint16]:
     """Return the values of a 16- or 32-bit picture as uint16."""
     if stored.min() < 0 or stored.max() > 65535:
-        raise DataError(f"{path}: holds values from {stored.min()} to {stored.max()}: label ids are 0..65535")
+        raise ValuesError(f"{path}: holds values from {stored.min()} to {stored.max()}: label ids are 0..65535")
     return stored.astype(np.uint16)
 
 

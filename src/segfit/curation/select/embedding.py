@@ -59,7 +59,7 @@ def open_backbone(name: str, weights: Path | None, device: str) -> Backbone:
 
     Args:
         name: one of torchvision's classification networks, or a run folder.
-        weights: safetensors file or state dict of the network; None downloads torchvision's best, once.
+        weights: safetensors file with the weights of the network; None downloads torchvision's best, once.
         device: where it is to be.
 
     Raises:

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from segfit.data import SourceMask
 from segfit.data.check.structure import Header, Unusable
 from segfit.data.check.tables import Table, describe_fit, pack, unpack
-from segfit.data.decode import INDEX_MODES, Color, read_index_mask
+from segfit.data.decode import INDEX_MODES, Color, ValuesError, read_index_mask
 from segfit.data.stderr import decode
 from segfit.errors import DataError
 from segfit.labels import LabelTable
@@ -111,7 +111,7 @@ def _read_indices(path: Path) -> SourceMask:
     try:
         return read_index_mask(path)
     except DataError as error:
-        code = "mask-unknown-ids" if "holds values" in str(error) else "file-damaged"
+        code = "mask-unknown-ids" if isinstance(error, ValuesError) else "file-damaged"
         raise Unusable(code, str(error).removeprefix(f"{path}: ")) from None
 
 
