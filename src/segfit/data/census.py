@@ -1,21 +1,17 @@
 """What is in the masks: one pass that counts the pixels of every class in every image."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segfit.data import Record, Source, SourceMask
+from segfit.data.parallel import in_threads
 from segfit.errors import DataError
 from segfit.labels import IGNORE, LabelSpace, LabelTable
 
-__all__ = ["Census", "MaskCount", "count_ratios", "gather", "in_threads", "mask_counter", "take_census"]
-
-T = TypeVar("T")
+__all__ = ["Census", "MaskCount", "count_ratios", "gather", "mask_counter", "take_census"]
 
 MaskCount = tuple[tuple[int, ...], NDArray[np.int64]]
 """(height, width) of a mask and the pixels of each class `(C,)`."""
@@ -127,22 +123,6 @@ def mask_counter(table: LabelTable) -> Callable[[SourceMask, Record], MaskCount]
         return mask.shape, pixels[list(table.ids)]
 
     return count
-
-
-def in_threads(
-    work: Callable[[Record], T], records: Sequence[Record], progress: Callable[[int, int], None]
-) -> Iterator[T]:
-    """Yield what `work` makes of each record, in order; decoding releases the interpreter lock, so threads are enough.
-
-    Args:
-        work: returns something small, since results wait for their turn.
-        records: the images.
-        progress: called with (done, total).
-    """
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
-        for done, result in enumerate(threads.map(work, records), 1):
-            yield result
-            progress(done, len(records))
 
 
 def count_ratios(source: Source, split: str) -> LabelTable:

@@ -5,7 +5,6 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from segfit.curation.convert.pictures import (
     reduced,
     write_mask,
 )
+from segfit.data.parallel import in_order, start_threads
 from segfit.errors import DataError, RecipeError
 from segfit.labels import Mask, distinct_colors
 
@@ -220,9 +220,9 @@ def _write(plan: Conversion, folder: Path, images: Images, short_side: int | Non
         return how, mask.size, int(np.count_nonzero(mask == VOID))
 
     tally = _Tally()
-    with _strict_pillow(), ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as threads:
+    with _strict_pillow(), start_threads(None) as threads:
         try:
-            for item, (how, pixels, void) in zip(plan.items, threads.map(one, plan.items), strict=True):
+            for item, (how, pixels, void) in zip(plan.items, in_order(threads, one, plan.items), strict=True):
                 tally.images[item.split] += 1
                 tally.pixels[item.split] += pixels
                 tally.void[item.split] += void

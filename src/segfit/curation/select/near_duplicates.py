@@ -14,10 +14,10 @@ from segfit.console import waiting
 from segfit.curation.opening import Dataset
 from segfit.curation.select import Pool
 from segfit.data import Record
-from segfit.data.census import in_threads
 from segfit.data.check.duplicates import NEAR, Vectors, details, mirrored
 from segfit.data.check.probe import probe_image
 from segfit.data.check.structure import Limits
+from segfit.data.parallel import in_threads
 from segfit.errors import DataError, RecipeError
 
 __all__ = ["WithoutNearDuplicates", "first_of_its_kind"]

@@ -10,8 +10,8 @@ from segfit import units
 from segfit.comparison.pictures import css_color, fit_inside, mask_uri, photo_uri, shrink_mask
 from segfit.curation.stats.tally import Tally
 from segfit.data import Record, Source, SourceMask
-from segfit.data.census import in_threads
 from segfit.data.decode import read_pair
+from segfit.data.parallel import in_threads
 from segfit.labels import IGNORE, LabelTable
 
 __all__ = ["Legend", "Tile", "choose", "tiles"]

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segfit.data import Record, Source
-from segfit.data.census import Census, MaskCount, gather, in_threads, mask_counter
+from segfit.data.census import Census, MaskCount, gather, mask_counter
 from segfit.data.decode import read_pair
+from segfit.data.parallel import in_threads
 from segfit.data.scene_categories import scene_categories
 
 __all__ = ["Colors", "Tally", "take_tally"]

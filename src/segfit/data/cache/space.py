@@ -12,9 +12,9 @@ import numpy as np
 
 from segfit.data import Record
 from segfit.data.cache.coding import Coder, shrunk
-from segfit.data.cache.parallel import in_order
 from segfit.data.cache.shard import ENTRY, HEADER, aligned
 from segfit.data.decode import read_size
+from segfit.data.parallel import in_order
 from segfit.errors import DataError
 
 __all__ = ["Plan", "foretell", "room_for"]

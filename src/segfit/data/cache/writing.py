@@ -22,10 +22,10 @@ from segfit.data.cache.manifest import (
     names_of,
     settings_for,
 )
-from segfit.data.cache.parallel import in_order, start_threads
 from segfit.data.cache.shard import Shard, key_of
 from segfit.data.cache.space import Plan, foretell, room_for
 from segfit.data.disk import free_space, lock_of, one_at_a_time, require_room
+from segfit.data.parallel import in_order, start_threads
 from segfit.errors import DataError
 
 __all__ = ["PER_SHARD", "Progress", "prepare", "verify"]

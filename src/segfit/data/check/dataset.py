@@ -5,7 +5,6 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from segfit.data.check.probe import ImageFacts, MaskFacts, complaint, probe_imag
 from segfit.data.check.structure import LIMITS, Limits
 from segfit.data.check.tables import Table, known_tables, own_table
 from segfit.data.files import Tree
+from segfit.data.parallel import in_order, start_threads
 from segfit.data.stderr import STDERR
 from segfit.errors import DataError
 
@@ -177,9 +177,9 @@ def _tables(source: Source, root: Path) -> Iterator[Table]:
 def _look_at_all(jobs: Sequence[_Job], limits: Limits, *, colored: bool, workers: int) -> Iterator[_Look]:
     """Yield what is seen of each job, in order; what is decoded meanwhile never exceeds one pair per worker."""
     # Pillow warns of what it then refuses, or of harmless metadata.
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(workers) as threads:
+    with warnings.catch_warnings(action="ignore"), start_threads(workers) as threads:
         try:
-            yield from threads.map(lambda job: _look(job, limits, colored=colored), jobs)
+            yield from in_order(threads, lambda job: _look(job, limits, colored=colored), jobs)
         finally:
             # After Ctrl-C, what has not begun must not be waited for.
             threads.shutdown(cancel_futures=True)

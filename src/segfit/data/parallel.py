@@ -2,11 +2,11 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["in_order", "start_threads"]
+__all__ = ["in_order", "in_threads", "start_threads"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,3 +30,17 @@ def in_order(threads: ThreadPoolExecutor, work: Callable[[T], R], items: Iterabl
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T], progress: Callable[[int, int], None]) -> Iterator[R]:
+    """Yield what `work` makes of each item, in order, with one thread per processor.
+
+    Args:
+        work: spends its time where the interpreter lock is released, as decoding does.
+        items: what to work on.
+        progress: called with (done, total).
+    """
+    with start_threads(None) as threads:
+        for done, result in enumerate(in_order(threads, work, items), 1):
+            yield result
+            progress(done, len(items))
