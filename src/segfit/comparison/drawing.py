@@ -3,10 +3,11 @@
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
@@ -14,7 +15,9 @@ from matplotlib.figure import Figure
 
 from segfit.comparison.style import FONTS, PAPER, STYLE, theme
 
-__all__ = ["Drawing", "styled"]
+__all__ = ["Drawing", "Plot", "draw_all", "styled"]
+
+Facts = TypeVar("Facts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +79,22 @@ def styled() -> Iterator[None]:
         # Class names in scripts that the layout font lacks are still text in the SVG; only their width is a guess.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot(Generic[Facts]):
+    """A kind of figure: when the facts support it, how it is drawn, and what it shows in words."""
+
+    supported: Callable[[Facts], bool]
+    draw: Callable[[Facts], Figure]
+    describe: Callable[[Facts], str]
+
+
+def draw_all(plots: Mapping[str, Plot[Facts]], facts: Facts) -> list[Drawing]:
+    """Draw every figure, by its name, that the facts support."""
+    with styled():
+        return [
+            Drawing(name=name, alt=plot.describe(facts), figure=plot.draw(facts))
+            for name, plot in plots.items()
+            if plot.supported(facts)
+        ]

@@ -1,7 +1,6 @@
 """The figures of a comparison: a run has the same colour and marker in all of them; labels stand where the data is."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from segfit import units
-from segfit.comparison.drawing import Drawing, styled
+from segfit.comparison.drawing import Drawing, Plot, draw_all
 from segfit.comparison.facts import SCORES, RunFacts, overfit_epoch
 from segfit.comparison.placement import label_points, shorten, spread, text_width
 from segfit.comparison.style import (
@@ -27,7 +26,7 @@ from segfit.comparison.style import (
 )
 from segfit.comparison.table import BASELINE, Group
 
-__all__ = ["FIGURES", "FIGURE_CLASSES", "Plot", "drawings"]
+__all__ = ["FIGURES", "FIGURE_CLASSES", "drawings"]
 
 FIGURE_CLASSES = 20
 """How many classes the class figure shows."""
@@ -35,12 +34,7 @@ FIGURE_CLASSES = 20
 
 def drawings(group: Group) -> list[Drawing]:
     """Draw every figure that the group's facts support."""
-    with styled():
-        return [
-            Drawing(name=name, alt=plot.describe(group), figure=plot.draw(group))
-            for name, plot in FIGURES.items()
-            if plot.supported(group)
-        ]
+    return draw_all(FIGURES, group)
 
 
 # --- curves ----------------------------------------------------------------------------------------------------------
@@ -281,16 +275,7 @@ def _one_hardware(group: Group) -> bool:
     return len(group.rows) > 1 and len({run.hardware for run in group.runs}) == 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """A kind of figure: when the facts support it, how it is drawn, and what it shows in words."""
-
-    supported: Callable[[Group], bool]
-    draw: Callable[[Group], Figure]
-    describe: Callable[[Group], str]
-
-
-FIGURES: dict[str, Plot] = {
+FIGURES: dict[str, Plot[Group]] = {
     "training-loss": Plot(
         supported=_has_epochs,
         draw=training_loss,

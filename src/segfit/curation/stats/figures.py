@@ -1,8 +1,5 @@
 """The figures of a dataset: which classes there are, how much a subset covers, how large and how wide images are."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +7,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from numpy.typing import NDArray
 
 from segfit import units
-from segfit.comparison.drawing import Drawing, styled
+from segfit.comparison.drawing import Drawing, Plot, draw_all
 from segfit.comparison.placement import label_points, shorten
 from segfit.comparison.style import (
     FAINT,
@@ -43,12 +40,7 @@ SHAPES = 12
 
 def drawings(stats: Stats) -> dict[str, Drawing]:
     """Draw every figure that the statistics support, by name."""
-    with styled():
-        return {
-            name: Drawing(name=name, alt=plot.describe(stats), figure=plot.draw(stats))
-            for name, plot in FIGURES.items()
-            if plot.supported(stats)
-        }
+    return {drawing.name: drawing for drawing in draw_all(FIGURES, stats)}
 
 
 # --- classes ---------------------------------------------------------------------------------------------------------
@@ -284,16 +276,7 @@ def _has_aspects(stats: Stats) -> bool:
     return len({width / height for (height, width), _ in stats.overall.size_counts()}) > 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """A kind of figure: when it is worth drawing, how, and what it shows in words."""
-
-    supported: Callable[[Stats], bool]
-    draw: Callable[[Stats], Figure]
-    describe: Callable[[Stats], str]
-
-
-FIGURES: dict[str, Plot] = {
+FIGURES: dict[str, Plot[Stats]] = {
     "frequency": Plot(supported=_has_classes, draw=frequency, describe=_frequency_words),
     "coverage": Plot(supported=_has_base_classes, draw=coverage, describe=_coverage_words),
     "presence": Plot(supported=_has_classes, draw=presence, describe=_presence_words),
