@@ -11,8 +11,8 @@ The Python API mirrors the command line::
     print(segfit.dataset_stats(dataset).facts()["suggestions"])
 
 The folder listing is the flow of data: ``config`` (the recipe) -> ``labels`` -> ``data`` -> ``models`` -> ``losses`` ->
-``training`` -> ``evaluation`` -> ``comparison`` and ``ship``; ``run`` builds the parts from a recipe, ``use`` and
-``curation`` are the verbs on runs and on datasets, and ``cli`` names them.
+``training`` -> ``evaluation`` -> ``planning`` -> ``comparison`` and ``ship``; ``parts`` builds them from a recipe,
+``run`` trains, ``use`` and ``curation`` are the verbs on runs and on datasets, and ``cli`` names them.
 """
 
 from importlib import import_module
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from segfit.data.cache import prepare
     from segfit.data.check import check_dataset
     from segfit.errors import UserError
-    from segfit.run import resolve, resume, study, train
+    from segfit.parts import resolve
+    from segfit.run import resume, study, train
     from segfit.use import classes, evaluate, load, predict, score, submit
 
 __all__ = [
@@ -82,7 +83,7 @@ _HOMES = {
     "submit": "segfit.use",
     "load_recipe": "segfit.config",
     "load_study": "segfit.config",
-    "resolve": "segfit.run",
+    "resolve": "segfit.parts",
     "resume": "segfit.run",
     "study": "segfit.run",
     "train": "segfit.run",

@@ -22,7 +22,7 @@ from segfit.evaluation.records import write_records
 from segfit.folder import RunFolder
 from segfit.labels import select
 from segfit.models import MODELS
-from segfit.run import (
+from segfit.parts import (
     Parts,
     build_source,
     label_space,

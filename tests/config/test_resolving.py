@@ -8,7 +8,7 @@ import pytest
 
 from segfit.config import Hardware, Recipe, TrainConfig, build_recipe, json_schema, load_recipe, resolve, shipped
 from segfit.errors import RecipeError
-from segfit.run import REGISTRIES
+from segfit.parts import REGISTRIES
 
 
 def machine(cores=4, **precisions):

@@ -14,7 +14,7 @@ from segfit.curation.preview.sheet import GROUND, STRIPES, Row, _lines, _shorten
 from segfit.data import Sample
 from segfit.data.loader import TrainLoader
 from segfit.labels import IGNORE, LabelSpace
-from segfit.run import label_space
+from segfit.parts import label_space
 
 SMALL = ["augment.size=[48, 64]"]
 LABELS = LabelSpace(

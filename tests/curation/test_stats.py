@@ -306,7 +306,7 @@ def test_the_suggested_classes_cover_nine_tenths(drawn):
 
 def test_every_snippet_is_a_recipe_that_trains_these_classes(drawn, scenes):
     from segfit.config import build_recipe, merge
-    from segfit.run import build_source, label_space, resolve
+    from segfit.parts import build_source, label_space, resolve
 
     for suggestion in drawn.suggestions:
         tree = merge({"data": {"name": "ade20k", "root": str(scenes)}}, yaml.safe_load(suggestion.snippet()))

@@ -111,7 +111,7 @@ def test_the_readmes_study_starts_on_the_readmes_folders(tmp_path, scenes, monke
     (tmp_path / "DATA" / "classes.txt").write_text("\n".join(f"class {i}" for i in range(151)))
     (tmp_path / "mine.yaml").write_text(yaml)
     monkeypatch.chdir(tmp_path)
-    recipes = [run.resolve(recipe) for recipe in load_study("mine.yaml", ["train.batch=2"])]
+    recipes = [segfit.resolve(recipe) for recipe in load_study("mine.yaml", ["train.batch=2"])]
     for recipe in recipes:
         run._check_startable(recipe, tmp_path / "runs", recipes, Ranks(device=torch.device("cpu")))
 

@@ -58,7 +58,7 @@ def show(recipe: str, overrides: tuple[str, ...], resolved: bool, as_json: bool)
 
     loaded = load_recipe(recipe, overrides)
     if resolved:
-        from segfit.run import resolve
+        from segfit.parts import resolve
 
         loaded = resolve(loaded)
     click.echo(loaded.model_dump_json(indent=2) if as_json else to_yaml(loaded).rstrip())
@@ -67,6 +67,6 @@ def show(recipe: str, overrides: tuple[str, ...], resolved: bool, as_json: bool)
 @recipe.command()
 def schema() -> None:
     """Print the JSON Schema of recipes, for editors."""
-    from segfit.run import recipe_schema
+    from segfit.parts import recipe_schema
 
     show_json(recipe_schema())

@@ -26,6 +26,7 @@ def train(
     RECIPE is a file, a run folder or a shipped name (segfit recipe list); KEY=VALUE changes it: train.epochs=3.
     """
     from segfit import run
+    from segfit.parts import overridden
 
     if resumed is not None:
         if out is not None:
@@ -36,7 +37,7 @@ def train(
     else:
         if recipe is None:
             raise RecipeError("name a recipe (segfit recipe list) or a run to go on with (--resume RUN)")
-        chosen = run.overridden(recipe, overrides)
+        chosen = overridden(recipe, overrides)
         folder = out or Path("runs") / chosen.name
         path = _resumable(f"segfit train --resume {folder}", lambda: run.train(chosen, folder))
     if main_rank():

@@ -163,5 +163,7 @@ def _resolve_train(train: TrainConfig, hardware: Hardware) -> TrainConfig:
 
 def _resolve_evaluate(recipe: Recipe) -> EvaluateConfig:
     resize = recipe.evaluate.resize or ("squash" if recipe.augment.preset == "paper" else "short-side")
-    batch = recipe.evaluate.batch or max(1, recipe.train.batch // recipe.train.accumulate)
+    batch, train = recipe.evaluate.batch, recipe.train
+    if batch is None and train.batch != "auto":
+        batch = max(1, train.batch // train.accumulate)
     return recipe.evaluate.model_copy(update={"resize": resize, "batch": batch})

@@ -15,6 +15,8 @@ FREE = {
     "train.steps",
     "train.device",
     "train.workers",
+    "train.fit",
+    "train.autotune",
     "train.validate_every",
     "train.continue_from",
     "evaluate.batch",

@@ -169,6 +169,8 @@ class OptimConfig(Section):
     """The schedule's end, as a share of the peak."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient."""
+    fused: bool = True
+    """Update all parameters in one kernel, which needs no temporary memory."""
 
 
 class TrainConfig(Section):
@@ -178,10 +180,20 @@ class TrainConfig(Section):
     """Passes over the training images (or give steps); by default 10."""
     steps: Positive | None = None
     """Optimizer steps (or give epochs)."""
-    batch: Positive = 8
-    """Images per optimizer step, over all ranks and micro-batches."""
+    batch: Positive | Literal["auto"] = 8
+    """Images per optimizer step, over all ranks and micro-batches; auto: as many as fit into memory."""
     accumulate: Positive = 1
     """Micro-batches per optimizer step."""
+    fit: str | None = None
+    """Memory of each device that the run has to fit in: 16GB, or a GPU's name (t4); precision, checkpointing and
+    accumulate are chosen for it before training, in this order."""
+    checkpointing: Literal["none", "norms", "blocks"] = "none"
+    """Activations that the backward pass computes again instead of keeping them: norms (normalisations and what
+    follows them, about half of the memory for little time) or blocks (all within each block of the model)."""
+    autotune: bool = False
+    """Measure before training which memory format, compilation and optimizer kernel make this model's steps fastest."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the forward pass; auto is bf16 or fp16 where the hardware has it, else fp32."""
     channels_last: bool = True
@@ -208,9 +220,15 @@ class TrainConfig(Section):
     def _one_length(self) -> "TrainConfig":
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give either epochs or steps")
-        if self.batch % self.accumulate:
+        if self.batch != "auto" and self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} is not a multiple of accumulate {self.accumulate}")
         return self
+
+    @property
+    def images(self) -> int:
+        """Images per optimizer step, once the batch is settled."""
+        assert self.batch != "auto", "planning settles it before the parts are built"
+        return self.batch
 
 
 class EvaluateConfig(Section):
@@ -220,6 +238,10 @@ class EvaluateConfig(Section):
     """Input of the model: squashed to the training size, or its short side brought to it; by default as trained."""
     batch: Positive | None = None
     """Images per forward pass, where their sizes agree; by default one micro-batch of training."""
+    window: Literal["whole", "sliding"] = "whole"
+    """Forward passes over the whole image, or over overlapping windows of the training size."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 1 / 3
+    """Least share of a sliding window that its neighbour covers, too."""
     score: Literal["dice", "miou"] = "dice"
     """Which metric chooses the best checkpoint and sorts tables: macro Dice or mean IoU over the classes that occur."""
     checkpoint: Literal["best", "last"] = "best"

@@ -8,7 +8,7 @@ from segfit.config import Recipe, build_recipe, shipped
 from segfit.data import Record, Source
 from segfit.errors import DataError, did_you_mean
 from segfit.folder import RunFolder
-from segfit.run import build_source, overridden, resolve
+from segfit.parts import build_source, overridden, resolve
 
 __all__ = ["Dataset", "open_dataset"]
 

@@ -8,10 +8,9 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segfit.config import Recipe
 from segfit.data.loader import Batch, TrainLoader
@@ -20,11 +19,12 @@ from segfit.folder import RunFolder
 from segfit.losses import Loss
 from segfit.models import Segmenter
 from segfit.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
-from segfit.training.device import PeakMemory, autocast
+from segfit.training.device import PeakMemory
 from segfit.training.events import EventLog
-from segfit.training.optim import build_optimizer, learning_rate, set_learning_rate
-from segfit.training.parallel import Ranks, distribute
+from segfit.training.optim import learning_rate, set_learning_rate
+from segfit.training.parallel import Ranks
 from segfit.training.prefetch import on_device
+from segfit.training.step import TrainStep
 from segfit.training.stop import StopSignal
 
 __all__ = ["Progress", "Trainer", "Validate", "total_steps"]
@@ -75,18 +75,6 @@ def total_steps(recipe: Recipe, per_epoch: int) -> int:
     return recipe.train.epochs * per_epoch
 
 
-class _Step(nn.Module):
-    """Model and loss as one module: what the ranks share is then one scalar, whatever the output is made of."""
-
-    def __init__(self, model: Segmenter, loss: Loss) -> None:
-        super().__init__()
-        self.model = model
-        self.loss = loss
-
-    def forward(self, images: Tensor, target: Tensor) -> Tensor:
-        return self.loss(self.model(images), target)["loss"]  # type: ignore[no-any-return]
-
-
 @dataclass(kw_only=True)
 class Trainer:
     """Trains a model to its recipe's end and leaves checkpoints and events in the run folder.
@@ -114,9 +102,7 @@ class Trainer:
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
-        self.optimizer = build_optimizer(self.model, self.recipe.optim)
-        # The scaler keeps small float16 gradients from vanishing; the other precisions do not need it.
-        self.scaler = torch.amp.GradScaler(self.ranks.device.type, enabled=self.recipe.train.precision == "fp16")
+        self.step = TrainStep(self.model, self.loss, self.recipe, self.ranks)
         self.total = total_steps(self.recipe, len(self.loader))
         self.stop = StopSignal()
 
@@ -130,7 +116,7 @@ class Trainer:
         if resume:
             self._restore()
         # After the weights are loaded: the ranks take them from the first one.
-        self.step = distribute(_Step(self.model, self.loss), self.ranks)
+        self.step.join_ranks()
         events = EventLog(
             self.folder.events_file if self.ranks.main else None,
             label=self.recipe.name,
@@ -192,7 +178,7 @@ class Trainer:
             step=progress.step,
             loss=loss_sum / weight_sum if weight_sum else 0.0,
             seconds=clock.seconds(),
-            images_per_second=clock.steps_per_second() * self.recipe.train.batch,
+            images_per_second=clock.steps_per_second() * self.recipe.train.images,
             wait=clock.wait(),
             memory=progress.memory,
         )
@@ -202,7 +188,7 @@ class Trainer:
     def _log_step(self, loss: Tensor, clock: "_Clock") -> None:
         value = loss.item()
         if not math.isfinite(value):
-            if self.scaler.is_enabled() and self.scaler.get_scale() >= 1:
+            if self.step.scaler.is_enabled() and self.step.scaler.get_scale() >= 1:
                 return  # the scaler skips this step and goes on with a smaller scale
             raise self._diverged("the loss", value)
         self.progress.memory = max(self.progress.memory, self.peak.read())
@@ -212,7 +198,7 @@ class Trainer:
             step=self.progress.step,
             loss=value,
             lr=learning_rate(self.recipe.optim, self.progress.step - 1, self.total),
-            images_per_second=clock.steps_per_second() * self.recipe.train.batch,
+            images_per_second=clock.steps_per_second() * self.recipe.train.images,
             wait=clock.wait(),
             memory=self.progress.memory,
         )
@@ -227,43 +213,11 @@ class Trainer:
 
     def _train_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Make one optimizer step; return the mean loss over the global batch and the weight of that mean."""
-        config = self.recipe.train
         # Dropout must not depend on what was drawn before, or a resumed run would differ; ranks draw differently.
-        torch.manual_seed(hash((config.seed, self.progress.step, self.ranks.rank)) % 2**63)
-        set_learning_rate(self.optimizer, learning_rate(self.recipe.optim, self.progress.step, self.total))
-        # The loader gives a channels-last view.
-        images = batch.images if config.channels_last else batch.images.contiguous()
-        targets = [mask.long() for mask in batch.masks.chunk(config.accumulate)]
-        weights = [self.loss.weight(target) for target in targets]
-        total = self.ranks.sum(torch.stack(weights).sum())
-        # Nothing but ignored pixels: the loss is 0, and 0 / 1 is as good a share as any.
-        total = torch.where(total > 0, total, 1.0)
-        loss = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
-        for part, (chunk, target, weight) in enumerate(
-            zip(images.chunk(config.accumulate), targets, weights, strict=True), 1
-        ):
-            share = weight / total
-            with self._without_reduction(part < len(targets)), autocast(self.ranks.device, config.precision):
-                value = self.step(chunk, target)
-                # The ranks' gradients are averaged; the shares add up to one over all of them, so undo the mean.
-                self.scaler.scale(value * (share * self.ranks.world).to(value.dtype)).backward()
-            loss += value.detach().double() * share
-        self._apply()
-        return self.ranks.sum(loss), total
-
-    def _without_reduction(self, wanted: bool) -> Any:
-        """Return the context that keeps gradients local until the last micro-batch."""
-        if wanted and isinstance(self.step, nn.parallel.DistributedDataParallel):
-            return self.step.no_sync()
-        return torch.enable_grad()
-
-    def _apply(self) -> None:
-        if self.recipe.optim.clip_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        seed = self.recipe.train.seed
+        torch.manual_seed(hash((seed, self.progress.step, self.ranks.rank)) % 2**63)
+        set_learning_rate(self.step.optimizer, learning_rate(self.recipe.optim, self.progress.step, self.total))
+        return self.step(batch.images, batch.masks)
 
     # --- around it ---
 
@@ -304,14 +258,14 @@ class Trainer:
 
     def _save(self) -> None:
         if self.ranks.main:
-            facts = {"progress": asdict(self.progress), "scaler": self.scaler.state_dict()}
-            save_checkpoint(self.folder.last, self.model, self.optimizer, facts)
+            facts = {"progress": asdict(self.progress), "scaler": self.step.scaler.state_dict()}
+            save_checkpoint(self.folder.last, self.model, self.step.optimizer, facts)
 
     def _restore(self) -> None:
-        facts = load_checkpoint(self.folder.last, self.model, self.optimizer)
+        facts = load_checkpoint(self.folder.last, self.model, self.step.optimizer)
         self.progress = Progress(**facts["progress"])
         if facts["scaler"]:
-            self.scaler.load_state_dict(facts["scaler"])
+            self.step.scaler.load_state_dict(facts["scaler"])
 
 
 class _Clock:

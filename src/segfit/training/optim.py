@@ -31,9 +31,9 @@ def build_optimizer(model: Segmenter, config: OptimConfig) -> Optimizer:
         for (pretrained, decayed), parameters in buckets.items()
     ]
     if config.name == "sgd":
-        return SGD(groups, lr=config.lr, momentum=config.momentum)
+        return SGD(groups, lr=config.lr, momentum=config.momentum, fused=config.fused)
     kind = Adam if config.name == "adam" else AdamW
-    return kind(groups, lr=config.lr, betas=config.betas)
+    return kind(groups, lr=config.lr, betas=config.betas, fused=config.fused)
 
 
 def learning_rate(config: OptimConfig, step: int, total: int) -> float:

@@ -14,7 +14,7 @@ from segfit.data.loader.reading import Pairs, open_pairs
 from segfit.errors import DataError
 from segfit.folder import replacing
 from segfit.labels import LabelSpace, Mask
-from segfit.run import label_space
+from segfit.parts import label_space
 
 __all__ = ["preview"]
 

@@ -1,0 +1,1 @@
+"""Memory and time of a recipe, known before it is trained."""
