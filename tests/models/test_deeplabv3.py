@@ -52,7 +52,7 @@ def test_equals_torchvision_on_the_same_weights(torchvision_deeplab: nn.Module) 
         expected = torchvision_deeplab(normalised(images))["out"]
         output = model(images)
     assert expected.std() > 1e-3
-    assert output.scores.shape == (1, CLASSES, 9, 6)
+    assert output.native.shape == (1, CLASSES, 9, 6)
     torch.testing.assert_close(output.dense((65, 47)), expected)
 
 
@@ -69,7 +69,7 @@ def test_resnet101_has_torchvisions_keys() -> None:
 def test_output_stride(backbone: str, stride: int) -> None:
     with torch.device("meta"):
         model = DeepLabV3(CLASSES, backbone=backbone, output_stride=stride).eval()  # type: ignore[arg-type]
-        assert model(torch.zeros(1, 3, 64, 96, dtype=torch.uint8)).scores.shape == (1, 4, 64 // stride, 96 // stride)
+        assert model(torch.zeros(1, 3, 64, 96, dtype=torch.uint8)).native.shape == (1, 4, 64 // stride, 96 // stride)
 
 
 @pytest.mark.parametrize("stride", [8, 16])

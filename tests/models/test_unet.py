@@ -123,9 +123,9 @@ def test_dropout_acts_in_training_only() -> None:
     torch.manual_seed(0)
     model = UNet(2, width=4, depth=2, dropout=0.5)
     images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
-    assert not torch.equal(model(images).features, model(images).features)
+    assert not torch.equal(model(images).native, model(images).native)
     model.eval()
-    assert torch.equal(model(images).features, model(images).features)
+    assert torch.equal(model(images).native, model(images).native)
 
 
 @pytest.mark.parametrize("name", ["unet", "attention_unet"])
