@@ -212,4 +212,4 @@ def _neighbours(full: int, native: int, align_corners: bool, device: torch.devic
     positions = torch.tensor([_position(row, full, native, align_corners) for row in range(full)], dtype=torch.float64)
     above = positions.long().clamp(max=native - 1)
     below = (above + 1).clamp(max=native - 1)
-    return above.to(device), below.to(device), (positions - above).clamp(max=1.0).float().to(device)
+    return above.to(device), below.to(device), (positions - above).clamp(max=1.0).to(device)
