@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 import segfit
 from segfit.data.scenes import write_scenes
+
+# An example may take long on a busy machine; that is no finding about the code.
+settings.register_profile("segfit", deadline=None)
+settings.load_profile("segfit")
 
 TINY = {
     "augment": {"preset": "standard", "size": [48, 48], "scale": [0.8, 1.25]},

@@ -84,7 +84,7 @@ def test_what_a_killed_process_left_is_cleared_and_an_empty_folder_is_filled(tmp
 NAMES = st.from_regex(r"\A[a-zA-Z0-9_é]{1,6}(/[a-zA-Z0-9_é]{1,6}){0,2}\Z")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(files=st.dictionaries(NAMES, st.binary(max_size=2000), min_size=1, max_size=6))
 def test_whatever_is_packed_comes_out_again_or_is_refused_for_its_names(tmp_path_factory, files):
     folder = tmp_path_factory.mktemp("zip")
@@ -220,7 +220,7 @@ def whole() -> bytes:
 WHOLE = whole()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(WHOLE) - 1))
 def test_truncated_archives_are_refused(tmp_path_factory, length):
     path = tmp_path_factory.mktemp("zip") / "a.zip"
@@ -230,7 +230,7 @@ def test_truncated_archives_are_refused(tmp_path_factory, length):
     assert not (path.parent / "out").exists()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(1, 255)), min_size=1, max_size=3))
 def test_any_damage_is_refused_or_harmless(tmp_path_factory, changes):
     folder = tmp_path_factory.mktemp("zip")

@@ -123,7 +123,7 @@ def test_pairs_are_those_that_meet_more_often_than_chance(drawn):
         assert pair.given_first >= pair.given_second
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 2**5 - 1), min_size=1, max_size=40), st.integers(1, 45))
 def test_chosen_images_show_more_and_more_classes(shows, count):
     pixels = np.array([[20 * (bits >> i & 1) for i in range(5)] for bits in shows])
@@ -339,14 +339,14 @@ def test_too_many_classes_for_a_model_are_still_counted(tmp_path):
     assert named(found, "top-k").changes["labels"]["top"] == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=30))
 def test_median_frequency_makes_classes_equal(frequency):
     weights = median_frequency(np.array(frequency))
     np.testing.assert_allclose(weights * frequency, np.median(frequency))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 20000), min_size=1, max_size=30))
 def test_effective_number_lies_between_no_and_inverse_weights(images):
     counts = np.array(images)

@@ -23,7 +23,7 @@ sizes = st.tuples(st.integers(1, 90), st.integers(1, 90))
 scales = st.none() | st.tuples(st.floats(0.2, 1.0), st.floats(1.0, 4.0))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     height=sides,
     width=sides,
@@ -114,7 +114,7 @@ def nearest(length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return places.astype(int), np.abs(places - np.round(places)) > 0.01
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(height=sides, width=sides, size=sizes)
 def test_squash_equals_nearest_indices_and_torch(height: int, width: int, size: tuple[int, int]) -> None:
     image, mask = noise(height, width)
@@ -276,7 +276,7 @@ def test_fit_squash_is_the_training_path() -> None:
         )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(height=sides, width=sides, size=sizes)
 def test_fit_short_side_keeps_the_ratio(height: int, width: int, size: tuple[int, int]) -> None:
     rows, columns, _ = fit(noise(height, width)[0], size, "short-side").shape

@@ -130,7 +130,7 @@ def test_a_setting_changes_only_what_it_is_about(name: str) -> None:
             assert not changed.any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shapes=st.tuples(*[st.integers(1, 90)] * 4),
     size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
@@ -147,7 +147,7 @@ def test_strong_takes_any_size_and_invents_no_label(shapes, size, seed) -> None:
     assert set(np.unique(labels)) <= {*np.unique(mask), *np.unique(its[1]), IGNORE}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 9999), mix=st.sampled_from(["class_mix", "copy_paste"]))
 def test_image_and_mask_agree_in_mixed_samples(seed: int, mix: str) -> None:
     size, scale = (48, 64), (0.5, 2.0)

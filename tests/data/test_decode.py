@@ -154,7 +154,7 @@ def test_a_truncated_grey_mask_is_one_clear_error_without_noise(
     assert capfd.readouterr().err == ""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), palette=st.booleans())
 def test_one_flipped_byte_never_changes_a_mask_unnoticed(
     data: st.DataObject, palette: bool, tmp_path_factory: pytest.TempPathFactory
@@ -204,7 +204,7 @@ def test_a_size_needs_only_the_header(tmp_path: Path) -> None:
 # --- index masks -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(mask=arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_an_8_bit_mask_comes_back(mask: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = png(tmp_path_factory.mktemp("m") / "m.png", mask)
@@ -282,7 +282,7 @@ def test_a_jpeg_mask_is_refused(tmp_path: Path) -> None:
 colors = st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=40, unique=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(table=colors, data=st.data())
 def test_a_colour_mask_is_the_inverse_of_colouring(
     table: list[tuple[int, int, int]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

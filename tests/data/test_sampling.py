@@ -72,7 +72,7 @@ def test_every_image_is_drawn_as_often_as_expected_rounded_down_or_up(weights, s
         assert sorted(before[images == image]) == list(range(times[image]))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(weights=st.lists(st.floats(0.1, 10), min_size=2, max_size=12).map(np.array))
 def test_the_mean_over_epochs_is_what_the_weights_say(weights):
     epochs = 1000

@@ -24,7 +24,6 @@ def pairs(draw: st.DrawFn, most: int = 6) -> tuple[torch.Tensor, torch.Tensor, i
 
 
 @given(pairs())
-@settings(deadline=None)
 def test_counts_every_valid_pixel_once(drawn: tuple[torch.Tensor, torch.Tensor, int]) -> None:
     target, prediction, classes = drawn
     expected = [[0] * classes for _ in range(classes)]
@@ -47,7 +46,7 @@ def test_equals_torchmetrics(classes: int) -> None:
 
 
 @given(pairs(), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_shards_in_any_order_add_up(drawn: tuple[torch.Tensor, torch.Tensor, int], random: Random) -> None:
     target, prediction, classes = drawn
     order = list(range(len(target)))

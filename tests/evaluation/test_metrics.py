@@ -88,7 +88,6 @@ def oracle(target: list[int], prediction: list[int], classes: int) -> dict[str, 
 
 
 @given(pixel_lists())
-@settings(deadline=None)
 def test_equals_a_count_in_exact_fractions(drawn: tuple[list[int], list[int], int]) -> None:
     result, expected = scores(confusion_of(*drawn)), oracle(*drawn)
     assert {field.name for field in fields(Scores)} == expected.keys()
@@ -161,7 +160,7 @@ def test_counts_beyond_float32_stay_exact() -> None:
 
 
 @given(pixel_lists(), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_renumbering_the_classes_changes_no_mean(drawn: tuple[list[int], list[int], int], random: Random) -> None:
     confusion = confusion_of(*drawn)
     order = list(range(len(confusion)))
@@ -173,7 +172,7 @@ def test_renumbering_the_classes_changes_no_mean(drawn: tuple[list[int], list[in
 
 
 @given(pixel_lists(), st.integers(1, 3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_classes_that_do_not_occur_change_no_mean(drawn: tuple[list[int], list[int], int], more: int) -> None:
     target, prediction, classes = drawn
     few, many = scores(confusion_of(*drawn)), scores(confusion_of(target, prediction, classes + more))
@@ -182,7 +181,7 @@ def test_classes_that_do_not_occur_change_no_mean(drawn: tuple[list[int], list[i
 
 
 @given(pixel_lists())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_perfect_prediction_scores_one(drawn: tuple[list[int], list[int], int]) -> None:
     target, _, classes = drawn
     result = scores(confusion_of(target, [0 if true == IGNORE else true for true in target], classes))
@@ -193,7 +192,7 @@ def test_a_perfect_prediction_scores_one(drawn: tuple[list[int], list[int], int]
 
 
 @given(st.lists(pixel_lists(), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_per_image_dice_is_the_mean_of_each_images_dice(images: list[tuple[list[int], list[int], int]]) -> None:
     classes = max(image[2] for image in images)
     confusions = np.stack([confusion_of(target, prediction, classes) for target, prediction, _ in images])
@@ -216,7 +215,7 @@ def test_an_image_without_valid_pixels_does_not_enter() -> None:
 
 
 @given(st.lists(pixel_lists(), min_size=1, max_size=3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_views_of_many_matrices_are_those_of_each(images: list[tuple[list[int], list[int], int]]) -> None:
     classes = max(image[2] for image in images)
     confusions = np.stack([confusion_of(target, prediction, classes) for target, prediction, _ in images])
@@ -230,7 +229,6 @@ def test_views_of_many_matrices_are_those_of_each(images: list[tuple[list[int], 
 
 
 @given(pixel_lists())
-@settings(deadline=None)
 def test_majority_baseline_is_the_score_of_that_prediction(drawn: tuple[list[int], list[int], int]) -> None:
     target, _, classes = drawn
     counts = np.array([target.count(class_id) for class_id in range(classes)])

@@ -54,7 +54,7 @@ def random_records(count: int, classes: int, seed: int = 0) -> tuple[list[ImageR
 
 
 @given(drawn=record_lists())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_round_trip_is_exact(tmp_path_factory: pytest.TempPathFactory, drawn) -> None:
     records, dense = drawn
     result = write_and_read(tmp_path_factory.mktemp("run"), records, dense.shape[1])

@@ -69,7 +69,7 @@ def test_half_precision_scores_are_summed_in_float32() -> None:
     assert loss.item() == pytest.approx(brute_force(scores.bfloat16(), target), rel=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**31),
     options=st.sampled_from(OPTIONS),

@@ -72,7 +72,7 @@ def plain(output: Output, target: Tensor, *, class_weights: Any = None, label_sm
 WEIGHTS = (0.5, 2.0, 1.25, 0.75)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     kind=st.sampled_from(["scores", "features"]),
     classes=st.sampled_from([1, 4]),
@@ -254,7 +254,7 @@ def test_gradients_of_many_pixels_do_not_overflow_float16():
 # --- hard examples and pixel weights ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     share=st.floats(0.01, 1.0),
     smoothing=st.sampled_from([0.0, 0.1]),

@@ -27,7 +27,7 @@ def output(kind: str, shape: tuple[int, int], *, align: bool = False, dtype: tor
 KINDS = ["scores", "features", "features without bias"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     kind=st.sampled_from(KINDS),
     native=st.tuples(LENGTHS, LENGTHS),
@@ -49,7 +49,7 @@ def test_strips_make_up_the_dense_scores(kind, native, full, align, height):
     assert all(0 <= strip.halo.start < strip.halo.stop <= native[0] for strip in strips)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(native=LENGTHS, full=LENGTHS, align=st.booleans(), height=st.integers(1, 9))
 def test_a_strip_is_made_of_its_halo_alone(native, full, align, height):
     """Rows outside the halo may be anything, and no row inside is there for nothing."""

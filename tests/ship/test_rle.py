@@ -55,7 +55,6 @@ def slow_class(mask: NDArray[np.integer], class_id: int) -> list[list[int]]:
 
 
 @given(masks())
-@settings(deadline=None)
 def test_pairs_equal_the_slow_code_and_come_back(mask: NDArray[np.integer]) -> None:
     pairs = encode_pairs(mask)
     assert pairs.dtype == np.int64
@@ -66,7 +65,6 @@ def test_pairs_equal_the_slow_code_and_come_back(mask: NDArray[np.integer]) -> N
 
 
 @given(masks())
-@settings(deadline=None)
 def test_classes_equal_the_slow_code_and_come_back(mask: NDArray[np.integer]) -> None:
     runs = encode_classes(mask)
     assert list(runs) == np.unique(mask).tolist()
@@ -82,7 +80,7 @@ def test_classes_equal_the_slow_code_and_come_back(mask: NDArray[np.integer]) ->
 
 
 @given(masks(), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_no_class_covers_is_background_and_the_order_of_runs_is_free(
     mask: NDArray[np.integer], data: st.DataObject
 ) -> None:
@@ -189,7 +187,6 @@ def test_runs_that_do_not_fit_an_image(runs: dict[int, str], message: str) -> No
 
 
 @given(hnp.arrays(np.int64, st.tuples(st.integers(0, 4), st.just(2)), elements=st.integers(-3, 8)))
-@settings(deadline=None)
 def test_whatever_decodes_is_what_the_runs_say(runs: Runs) -> None:
     """Any pairs of numbers either decode to exactly the pixels they name, or are refused."""
     named = [start - 1 + i for start, length in runs.tolist() for i in range(max(length, 0))]

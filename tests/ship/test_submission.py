@@ -48,7 +48,7 @@ def mask_strategy(highest: int = 65535) -> st.SearchStrategy[NDArray[np.uint16]]
 
 @pytest.mark.parametrize("code", CODES)
 @given(masks=st.dictionaries(IDS, mask_strategy(4) | mask_strategy(), max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, code: Code, masks: Masks) -> None:
     path = tmp_path_factory.mktemp("submission") / "predictions.csv"
     assert write_submission(path, masks.items(), code) == len(masks)
@@ -218,7 +218,7 @@ def score(folder: Path, predicted: Masks, truth: Masks, labels: LabelSpace, code
 
 @pytest.mark.parametrize("code", CODES)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_scores_equal_those_of_the_confusion_matrix(
     tmp_path_factory: pytest.TempPathFactory, code: Code, data: st.DataObject
 ) -> None:

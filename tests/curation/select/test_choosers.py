@@ -26,7 +26,7 @@ def worth(shown, chosen):
 
 
 @given(shown=SHOWN, data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_greedy_step_adds_most_and_the_whole_is_near_the_best(shown, data):
     count = data.draw(st.integers(1, len(shown)))
     order = coverage(shown, count).tolist()
@@ -52,7 +52,7 @@ def radius(points, centres):
 
 
 @given(points=POINTS, data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_centres_are_within_twice_the_best_radius(points, data):
     count = data.draw(st.integers(1, len(points)))
     order, radii = k_centres(points, count)
@@ -71,7 +71,7 @@ def test_the_first_centre_is_typical_and_the_next_the_outlier():
 
 
 @given(shown=SHOWN, data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_strata_have_the_asked_size(shown, data):
     count = data.draw(st.integers(0, len(shown)))
     order = np.array(data.draw(st.permutations(range(len(shown)))))
@@ -81,7 +81,7 @@ def test_strata_have_the_asked_size(shown, data):
 
 
 @given(seed=st.integers(0, 999), classes=st.integers(1, 6), each=st.integers(1, 20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_images_of_one_class_each_are_split_evenly(seed, classes, each):
     rng = np.random.default_rng(seed)
     shown = np.repeat(np.eye(classes, dtype=np.bool_), 4 * each, axis=0)
@@ -104,7 +104,7 @@ def test_stratified_shares_are_nearer_than_random_ones():
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 40), threshold=st.floats(0.05, 0.9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_stays_is_unlike_and_what_goes_is_like_what_stays(seed, count, threshold):
     rng = np.random.default_rng(seed)
     base = rng.standard_normal((5, 16, 16)).astype(np.float32)

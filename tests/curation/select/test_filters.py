@@ -38,7 +38,7 @@ WORDS = ("sky", "wall", "tree", "person", "windowpane")
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_class_filters_are_exact(dataset, masks, data):
     shares = {word: {name: share(dataset, mask, word) for name, mask in masks.items()} for word in WORDS}
     expected, filters = set(masks), []
@@ -87,7 +87,7 @@ def test_scenes_are_filtered_by_category_with_wildcards(dataset, scenes):
 
 
 @given(seed=st.integers(0, 5), count=st.integers(1, 12))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_choices_are_repeatable_and_random_ones_nested(dataset, seed, count):
     for chooser in (Random(seed), Stratified(seed), Rarest()):
         one = select_images(dataset, chooser=chooser, count=count)

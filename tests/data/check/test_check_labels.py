@@ -161,7 +161,7 @@ def test_packing_can_be_undone(colors: np.ndarray) -> None:
 # --- counting and borders --------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(arrays(st.sampled_from([np.uint8, np.uint16, np.uint32]), st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_counts_agree_with_numpy(values: np.ndarray) -> None:
     for counted, reference in zip(_count(values), np.unique(values, return_counts=True), strict=True):

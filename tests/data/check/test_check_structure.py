@@ -56,7 +56,7 @@ def test_a_whole_file_has_no_faults_and_its_size(kind: str, tmp_path: Path) -> N
 
 
 @pytest.mark.filterwarnings("ignore")  # as `check_dataset` does
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(FILES)), st.data())
 def test_a_file_cut_anywhere_is_found(tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject) -> None:
     whole = FILES[kind]
@@ -66,7 +66,7 @@ def test_a_file_cut_anywhere_is_found(tmp_path_factory: pytest.TempPathFactory, 
     assert not more
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(33, len(FILES["png"]) - 13), st.integers(0, 7))
 def test_a_changed_bit_of_a_png_is_found(tmp_path_factory: pytest.TempPathFactory, position: int, bit: int) -> None:
     changed = bytearray(FILES["png"])
