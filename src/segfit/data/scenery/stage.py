@@ -1,7 +1,8 @@
 """The rasteriser: flat outlines in space become colour, label and depth, with the same pixels in all three.
 
 Everything is drawn at twice the picture's resolution against a depth buffer: the nearer surface wins in any order, and
-only of surfaces at the same depth to 1 in 2000 does the later one, so that what lies on a wall is seen. Reciprocal depth is linear across the picture, which makes the depth test one multiplication per pixel.
+only of surfaces at the same depth to 1 in 2000 does the later one, so that what lies on a wall is seen. Reciprocal
+depth is linear across the picture, which makes the depth test one multiplication per pixel.
 """
 
 import math
