@@ -1,6 +1,5 @@
 """Cross-entropy over the valid pixels, strip by strip: class and pixel weights, label smoothing, hard examples."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -9,15 +8,17 @@ from typing_extensions import override
 
 from segfit.errors import RecipeError
 from segfit.labels import IGNORE
-from segfit.losses import LOSSES, Loss
-from segfit.losses.strips import strip_sum
+from segfit.losses import LOSSES
+from segfit.losses.pixels import strip_labels, weight_table
+from segfit.losses.strip_loss import StripJob, StripLoss, strip_mean
+from segfit.losses.strips import Look
 from segfit.models import Output
 
 __all__ = ["CrossEntropy"]
 
 
 @LOSSES.register("cross_entropy")
-class CrossEntropy(Loss):
+class CrossEntropy(StripLoss):
     """Mean cross-entropy of the dense scores, in float32; the weighted mean where weights are given.
 
     The dense scores are never there at once (see `strip_sum`): the extra memory does not grow with their number.
@@ -53,7 +54,7 @@ class CrossEntropy(Loss):
         self.label_smoothing = label_smoothing
         self.ohem = ohem
         self.register_buffer(
-            "counts", None if class_weights is None else _counts(classes, class_weights), persistent=False
+            "counts", None if class_weights is None else weight_table(classes, class_weights), persistent=False
         )
 
     @override
@@ -65,16 +66,12 @@ class CrossEntropy(Loss):
             target: `(B, H, W)` int64 train ids with the ignore index. The loss is 0 when all of it is ignored.
             pixel_weights: `(B, H, W)`, what each pixel counts besides its class weight; at least 0.
         """
-        size = (target.shape[-2], target.shape[-1])
+        return {"loss": strip_mean(output, target, self.job(target, pixel_weights))}
+
+    @override
+    def job(self, target: Tensor, pixel_weights: Tensor | None = None) -> StripJob:
         pixels = _Pixels(self, target, pixel_weights)
-        if self.ohem is not None:
-            hardest = _Hardest(pixels, self.ohem)
-            total = strip_sum(output, size, hardest.measure, [hardest.look])
-            weight = self.weight(target, hardest.weights())
-        else:
-            total, weight = strip_sum(output, size, pixels.measure), self.weight(target, pixel_weights)
-        # Where no pixel counts the sum is 0, and so is its gradient; only the division must not spoil it.
-        return {"loss": (total / torch.where(weight > 0, weight, 1.0)).float()}
+        return pixels if self.ohem is None else _Hardest(pixels, self.ohem)
 
     @override
     def weight(self, target: Tensor, pixel_weights: Tensor | None = None) -> Tensor:
@@ -97,6 +94,11 @@ class _Pixels:
     loss: CrossEntropy
     target: Tensor
     weights: Tensor | None
+    looks = ()
+
+    def divisor(self) -> Tensor:
+        """Return the sum of what the pixels count."""
+        return self.loss.weight(self.target, self.weights)
 
     def measure(self, scores: Tensor, rows: slice, wanted: bool) -> Tensor:
         """Return the sum of the losses of a strip; where wanted, turn its scores into its gradient."""
@@ -119,12 +121,10 @@ class _Pixels:
             the loss of each pixel; its class; what the exponentials are to be multiplied with, what is to be subtracted
             at the class, and from every class (times its weight), for the gradient. All `(B, 1, s, W)`.
         """
-        target = self.target[:, rows, None].movedim(2, 1)
-        valid = target != IGNORE
-        label = torch.where(valid, target, 0)
+        label, valid = strip_labels(self.target, rows)
         counted = valid.to(scores.dtype)
         if self.weights is not None:
-            counted = counted * self.weights[:, rows, None].movedim(2, 1).to(scores.dtype)
+            counted = counted * self.weights[:, None, rows].to(scores.dtype)
         smoothing, counts = self.loss.label_smoothing, self.loss.counts
         sure = (1 - smoothing) * counted
         if counts is not None:
@@ -164,6 +164,14 @@ class _Hardest:
         self.losses = torch.zeros(pixels.target.shape, dtype=torch.float32, device=pixels.target.device)
         self.chosen: _Pixels | None = None
 
+    @property
+    def looks(self) -> tuple[Look]:
+        return (self.look,)
+
+    def divisor(self) -> Tensor:
+        """Return the sum of what the chosen pixels count."""
+        return self._choose().divisor()
+
     def look(self, scores: Tensor, rows: slice) -> None:
         """Note the losses of a strip."""
         self.losses[:, rows] = self.pixels.losses(scores, rows)
@@ -171,12 +179,6 @@ class _Hardest:
     def measure(self, scores: Tensor, rows: slice, wanted: bool) -> Tensor:
         """Measure the chosen pixels of a strip."""
         return self._choose().measure(scores, rows, wanted)
-
-    def weights(self) -> Tensor:
-        """Return what each pixel counts `(B, H, W)`: 0 where it was not chosen."""
-        weights = self._choose().weights
-        assert weights is not None
-        return weights
 
     def _choose(self) -> _Pixels:
         """Return the pixels with the weights of the chosen ones; equal losses are chosen together."""
@@ -188,19 +190,3 @@ class _Hardest:
             weights = self.pixels.weights
             self.chosen = _Pixels(self.pixels.loss, self.pixels.target, chosen if weights is None else chosen * weights)
         return self.chosen
-
-
-def _counts(classes: int, weights: tuple[float, ...]) -> Tensor:
-    """Return the weight of each train id and of the ignore index, which is 0; float64 keeps large sums exact."""
-    if len(weights) != classes:
-        raise RecipeError(f"loss.class_weights: {len(weights)} weights for {classes} classes: give one per class")
-    for number, weight in enumerate(weights):
-        # Zero is refused, too: label smoothing would add pixels to the sum that the mean's weight does not count.
-        if not (math.isfinite(weight) and weight > 0):
-            raise RecipeError(
-                f"loss.class_weights: {weight} for class {number} is not a positive number: "
-                "to leave a class out, select the others with labels.classes"
-            )
-    counts = torch.zeros(IGNORE + 1, dtype=torch.float64)
-    counts[:classes] = torch.tensor(weights, dtype=torch.float64)
-    return counts

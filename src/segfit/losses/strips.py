@@ -15,8 +15,9 @@ from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
 from segfit.models import Output, Strip
+from segfit.models.outputs import STRIP_BYTES
 
-__all__ = ["Look", "Measure", "strip_sum"]
+__all__ = ["ClassMeasure", "Look", "Measure", "class_sum", "strip_sum"]
 
 
 class Look(Protocol):
@@ -36,6 +37,19 @@ class Measure(Protocol):
             scores: `(B, K, s, W)`, float32 (or float64), to be overwritten: with the gradient of the sum, if wanted.
             rows: which of the full-size rows they are.
             wanted: whether the gradient is.
+        """
+
+
+class ClassMeasure(Protocol):
+    """Measures all rows of the scores of some classes."""
+
+    def __call__(self, scores: Tensor, classes: Tensor, wanted: bool) -> Tensor:
+        """Return a float64 scalar to be summed.
+
+        Args:
+            scores: `(B, k, H, W)`, else as in `Measure`.
+            classes: which ones they are, `(k,)`.
+            wanted: as in `Measure`.
         """
 
 
@@ -59,42 +73,108 @@ def strip_sum(
         looks: each is called for each strip before the next one is, and before `measure`.
         height: rows of a strip; by default as many as suit the device.
     """
-    job = _Job(output, size, measure, tuple(looks), height)
+    strips = tuple(output.strips(size, height))
+    job = _Job(
+        output, strips, tuple(looks), [_Piece(strip, None, measure) for strip in strips], torch.is_grad_enabled()
+    )
     return _StripSum.apply(job, output.native, *output.parameters)  # type: ignore[no-any-return]
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def class_sum(
+    output: Output,
+    size: tuple[int, int],
+    measure: ClassMeasure,
+    classes: Tensor,
+    looks: Sequence[Look],
+    after: Measure,
+) -> Tensor:
+    """Return the sum of `measure` over all of `classes` `(n,)`, some at a time: for what needs every pixel of a class.
+
+    The classes of one call take as much memory as a strip, or as a quarter of the native part where that is more: a
+    classifier goes through all features for each call.
+
+    Args:
+        output: what a model returned.
+        size: (H, W) of the scores.
+        measure: called for some of the classes at a time.
+        classes: all that are to be measured.
+        looks: as in `strip_sum`.
+        after: called for each strip when all classes are measured, and added to the sum.
+    """
+    strips = tuple(output.strips(size))
+    (whole,) = output.strips(size, size[0])
+    pieces = [_Piece(whole, some, measure) for some in _some_at_a_time(output, size, classes)]
+    pieces += [_Piece(strip, None, after) for strip in strips]
+    job = _Job(output, strips, tuple(looks), pieces, torch.is_grad_enabled())
+    return _StripSum.apply(job, output.native, *output.parameters)  # type: ignore[no-any-return]
+
+
+def _some_at_a_time(output: Output, size: tuple[int, int], classes: Tensor) -> tuple[Tensor, ...]:
+    limit = max(STRIP_BYTES.get(output.native.device.type, STRIP_BYTES["cuda"]), output.native.numel())
+    many = max(1, limit // (4 * len(output.native) * size[0] * size[1]))
+    return torch.split(classes, many) if len(classes) else ()
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some rows of the scores of all classes, or all rows of the scores of some."""
+
+    strip: Strip
+    classes: Tensor | None
+    _measure: Measure | ClassMeasure
+
+    def measure(self, scores: Tensor, wanted: bool) -> Tensor:
+        where = self.strip.rows if self.classes is None else self.classes
+        return self._measure(scores, where, wanted)  # type: ignore[arg-type]
+
+    def leaves(self, tensors: Sequence[Tensor], dims: Sequence[int | None]) -> list[Tensor]:
+        """Return what the scores are computed from: the halo, the classes of the native part and the parameters."""
+        halo = [tensors[0][:, :, self.strip.halo], *tensors[1:]]
+        return [
+            (tensor if dim is None or self.classes is None else tensor.index_select(dim, self.classes)).detach()
+            for tensor, dim in zip(halo, dims, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
 class _Job:
     output: Output
-    size: tuple[int, int]
-    measure: Measure
+    strips: tuple[Strip, ...]
     looks: tuple[Look, ...]
-    height: int | None
+    pieces: Sequence[_Piece]
+    recorded: bool
+    """Whether there will be a backward pass: parameters ask for gradients in an evaluation, too."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether pieces share no native values."""
+        return self.strips[0].between is None and len(self.pieces) == len(self.strips)
 
 
 class _StripSum(torch.autograd.Function):
     @staticmethod
     @override
     def forward(ctx: Any, job: _Job, *tensors: Tensor) -> Tensor:
-        native, *parameters = (tensor.detach() for tensor in tensors)
-        strips = list(job.output.strips(job.size, job.height))
+        output = job.output
+        native, *parameters = tensors = tuple(tensor.detach() for tensor in tensors)
         for look in job.looks:
-            for strip in strips:
-                scores = job.output.rows(strip, native[:, :, strip.halo], tuple(parameters))
+            for strip in job.strips:
+                scores = output.rows(strip, native[:, :, strip.halo], tuple(parameters))
                 look(_own(scores, native), strip.rows)
-        wanted = ctx.needs_input_grad[1:]
-        gradients = _empty_gradients([native, *parameters], wanted, strips)
-        for parameter, need in zip(parameters, wanted[1:], strict=True):
-            parameter.requires_grad_(need)
+        wanted = [need and job.recorded for need in ctx.needs_input_grad[1:]]
+        gradients = _empty_gradients(tensors, wanted, job.apart)
         total = torch.zeros((), dtype=torch.float64, device=native.device)
-        for strip in strips:
-            part = native[:, :, strip.halo].detach().requires_grad_(wanted[0])
+        for piece in job.pieces:
+            leaves = piece.leaves(tensors, output.class_dims)
+            for leaf, need in zip(leaves, wanted, strict=True):
+                leaf.requires_grad_(need)
             with torch.set_grad_enabled(any(wanted)):
-                scores = job.output.rows(strip, part, tuple(parameters))
+                scores = output.rows(piece.strip, leaves[0], tuple(leaves[1:]))
             values = _own(scores.detach(), native)
-            total += job.measure(values, strip.rows, any(wanted))
+            total += piece.measure(values, any(wanted))
             if any(wanted):
-                _carry_back(scores, values, [part, *parameters], gradients, strip)
+                _carry_back(scores, values, leaves, gradients, piece, job)
         ctx.save_for_backward(*gradients)
         ctx.dtypes = [tensor.dtype for tensor in tensors]
         return total
@@ -126,12 +206,11 @@ def _own(scores: Tensor, native: Tensor) -> Tensor:
     return scores.clone() if shared else scores
 
 
-def _empty_gradients(tensors: list[Tensor], wanted: Sequence[bool], strips: Sequence[Strip]) -> list[Tensor | None]:
+def _empty_gradients(tensors: Sequence[Tensor], wanted: Sequence[bool], apart: bool) -> list[Tensor | None]:
     """Return what gradients are gathered in: None where they are not wanted.
 
-    Strips that share no native rows write each value once; all else is added up, in float32 at least.
+    Pieces that share no native values write each one once; all else is added up, in float32 at least.
     """
-    apart = strips[0].between is None
     return [
         None
         if not need
@@ -143,19 +222,21 @@ def _empty_gradients(tensors: list[Tensor], wanted: Sequence[bool], strips: Sequ
 
 
 def _carry_back(
-    scores: Tensor, gradient: Tensor, leaves: list[Tensor], gradients: list[Tensor | None], strip: Strip
+    scores: Tensor, gradient: Tensor, leaves: list[Tensor], gradients: list[Tensor | None], piece: _Piece, job: _Job
 ) -> None:
-    """Add what the gradient of a strip's scores means for the leaves that they were computed from."""
+    """Add what the gradient of a piece's scores means for the leaves that they were computed from."""
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     # The scores may be the native rows themselves.
     found = iter(
         torch.autograd.grad(scores, wanted, gradient.to(scores.dtype)) if scores.grad_fn else [gradient] * len(wanted)
     )
-    for number, gathered in enumerate(gradients):
+    for number, (gathered, dim) in enumerate(zip(gradients, job.output.class_dims, strict=True)):
         if gathered is None:
             continue
-        place = gathered[:, :, strip.halo] if number == 0 else gathered
-        if number == 0 and strip.between is None:
+        place = gathered[:, :, piece.strip.halo] if number == 0 else gathered
+        if number == 0 and job.apart:
             place.copy_(next(found))
-        else:
+        elif dim is None or piece.classes is None:
             place.add_(next(found))
+        else:
+            place.index_add_(dim, piece.classes, next(found).to(place.dtype))
