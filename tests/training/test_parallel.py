@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from segfit.training.parallel import HostSyncBatchNorm
+from segfit.models import MODELS
+from segfit.training.parallel import HostSyncBatchNorm, Ranks, distribute
 
 TWO_RANKS = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "segfit")
 
@@ -84,9 +85,34 @@ def _normalise(rank, folder):
     y = layer(x)
     (y * _weights()[rank * 2 : rank * 2 + 2]).sum().backward()
     torch.save(
-        {"y": y.detach(), "grad": x.grad, "mean": layer.running_mean, "var": layer.running_var}, f"{folder}/{rank}"
+        {
+            "y": y.detach(),
+            "grad": x.grad,
+            "weight": layer.weight.grad,
+            "bias": layer.bias.grad,
+            "mean": layer.running_mean,
+            "var": layer.running_var,
+            "models": [_train(kind, rank, 2) for kind in ("none", "norms", "blocks")],
+        },
+        f"{folder}/{rank}",
     )
     dist.destroy_process_group()
+
+
+def _train(kind, rank, world):
+    """Return what one step of a small model leaves behind in a rank that has its share of four images."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = MODELS.build("attention_unet", 3, width=4, depth=2).train()
+    model.checkpoint(kind)
+    module = distribute(model, Ranks(rank=rank, world=world, device=torch.device("cpu")))
+    images = torch.randint(0, 256, (4, 3, 24, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(4))
+    share = slice(rank * 4 // world, (rank + 1) * 4 // world)
+    target = torch.arange(24 * 20).view(1, 24, 20).expand(4, -1, -1) % 3
+    scores = module(images[share]).dense((24, 20))
+    nn.functional.cross_entropy(scores, target[share]).backward()
+    gradients = {f"gradient {key}": value.grad.clone() for key, value in model.named_parameters()}
+    return {"scores": scores.detach(), **gradients, **model.state_dict()}
 
 
 def _layer(kind):
@@ -103,15 +129,38 @@ def _weights():
     return torch.randn(4, 3, 5, 7, generator=torch.Generator().manual_seed(3))
 
 
-def test_batch_normalisation_sees_all_ranks(tmp_path):
-    torch.multiprocessing.spawn(_normalise, args=(str(tmp_path),), nprocs=2)
-    parts = [torch.load(tmp_path / str(rank), weights_only=True) for rank in range(2)]
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What each of two ranks found."""
+    folder = tmp_path_factory.mktemp("spawned")
+    torch.multiprocessing.spawn(_normalise, args=(str(folder),), nprocs=2)
+    return [torch.load(folder / str(rank), weights_only=True) for rank in range(2)]
+
+
+def test_batch_normalisation_sees_all_ranks(ranks):
     layer = _layer(nn.BatchNorm2d)
     x = _input().requires_grad_()
     y = layer(x)
     (y * _weights()).sum().backward()
-    torch.testing.assert_close(torch.cat([part["y"] for part in parts]), y.detach(), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(torch.cat([part["grad"] for part in parts]), x.grad, rtol=1e-4, atol=1e-5)
-    for part in parts:
+    torch.testing.assert_close(torch.cat([part["y"] for part in ranks]), y.detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.cat([part["grad"] for part in ranks]), x.grad, rtol=1e-4, atol=1e-5)
+    # Each rank has the gradients of its own share; whoever owns the parameters adds them up.
+    torch.testing.assert_close(ranks[0]["weight"] + ranks[1]["weight"], layer.weight.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ranks[0]["bias"] + ranks[1]["bias"], layer.bias.grad, rtol=1e-4, atol=1e-4)
+    for part in ranks:
         torch.testing.assert_close(part["mean"], layer.running_mean)
         torch.testing.assert_close(part["var"], layer.running_var)
+
+
+def test_a_model_of_two_ranks_learns_as_one(ranks):
+    whole = _train("none", 0, 1)
+    for part in ranks:
+        plain, *recomputed = part["models"]
+        for key, expected in whole.items():
+            if key != "scores":
+                torch.testing.assert_close(plain[key], expected, rtol=1e-3, atol=2e-5, msg=key)
+        # What is computed again is the same, and the other ranks are not asked again.
+        for found in recomputed:
+            assert [key for key in plain if not torch.equal(found[key], plain[key])] == []
+    scores = torch.cat([part["models"][0]["scores"] for part in ranks])
+    torch.testing.assert_close(scores, whole["scores"], rtol=1e-3, atol=1e-4)

@@ -11,7 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from segfit.errors import RecipeError
 from segfit.models.outputs import FeatureOutput, Output, ScoreOutput, Strip
+from segfit.models.recompute import Checkpointing, recomputing
 from segfit.registry import Registry
 
 __all__ = ["MODELS", "FeatureOutput", "Normalize", "Output", "ScoreOutput", "Segmenter", "Strip"]
@@ -37,6 +39,8 @@ class Segmenter(nn.Module, ABC):
 
     mean: Tensor
     std: Tensor
+    checkpointing: Checkpointing = "none"
+    """What the backward pass computes again; `checkpoint` sets it."""
 
     def __init__(self, normalize: Normalize) -> None:
         super().__init__()
@@ -51,11 +55,32 @@ class Segmenter(nn.Module, ABC):
         Args:
             images: `(B, 3, H, W)` uint8 RGB, any memory format.
         """
+        if self.checkpointing == "none" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            # All is kept, nothing is, or the compiler decides what is.
+            return self._score(images)
+        with recomputing(self.checkpointing, self.blocks()):
+            return self._score(images)
+
+    def _score(self, images: Tensor) -> Output:
         return self.predict((images.float() - self.mean) / self.std)
 
     @abstractmethod
     def predict(self, x: Tensor) -> Output:
         """Score a normalised float batch `(B, 3, H, W)`."""
+
+    def checkpoint(self, kind: Checkpointing) -> None:
+        """Choose what the backward pass computes again; values and gradients stay the same.
+
+        Raises:
+            RecipeError: ``blocks`` of a model that names none.
+        """
+        if kind == "blocks" and not any(True for _ in self.blocks()):
+            raise RecipeError(f"train.checkpointing: {type(self).__name__} does not name its blocks: use norms")
+        self.checkpointing = kind
+
+    def blocks(self) -> Iterable[nn.Module]:
+        """Return the modules that are recomputed as a whole when a recipe asks for it (none by default)."""
+        return ()
 
     def backbone_parameters(self) -> Iterable[nn.Parameter]:
         """Return the parameters that came from pretraining (none by default): they may get their own learning rate."""

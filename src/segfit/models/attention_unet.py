@@ -27,7 +27,7 @@ size that is not a multiple of `2 ** depth`; here the image is enlarged by repea
 import itertools
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -104,6 +104,10 @@ class AttentionUNet(Segmenter):
             x = level(x, features.pop())
         return FeatureOutput(crop_to(x, (height, width)), self.classifier)
 
+    @override
+    def blocks(self) -> Iterable[nn.Module]:
+        return (*self.encoder, *self.decoder)
+
 
 # --- shared parts ----------------------------------------------------------------------------------------------------
 
@@ -164,7 +168,12 @@ class MonaiLevel(nn.Module):
     @override
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         up = self.up(coarse)
-        return self.merge(torch.cat((self.gate(skip, up), up), dim=1))  # type: ignore[no-any-return]
+        x = torch.cat((self.gate(skip, up), up), dim=1)
+        # One by one and alone, because a call of the whole sequence would hold on to its input until the end.
+        del up
+        for layer in self.merge:
+            x = layer(x)
+        return x
 
 
 class MonaiGate(nn.Module):
@@ -184,7 +193,7 @@ class MonaiGate(nn.Module):
     @override
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
         """Scale the skip connection `x` by what the gating signal `g`, of the same shape, finds in it."""
-        return x * torch.sigmoid(self.psi(F.relu(self.theta(x) + self.phi(g))))
+        return x * torch.sigmoid(self.psi(F.relu(self.theta(x) + self.phi(g), inplace=True)))
 
 
 # --- the paper's form ------------------------------------------------------------------------------------------------
@@ -251,7 +260,7 @@ class GridGate(nn.Module):
     @override
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
         """Scale the skip connection `x` `(B, C, 2h, 2w)` by what the gating signal `g` `(B, G, h, w)` finds in it."""
-        coefficients = torch.sigmoid(self.psi(F.relu(self.theta(x) + self.phi(g))))
+        coefficients = torch.sigmoid(self.psi(F.relu(self.theta(x) + self.phi(g), inplace=True)))
         return x * F.interpolate(coefficients, size=x.shape[-2:], mode="bilinear")
 
 

@@ -13,7 +13,9 @@ from typing import Literal
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
-from torchvision.models.segmentation.deeplabv3 import DeepLabHead
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.models.resnet import Bottleneck
+from torchvision.models.segmentation.deeplabv3 import ASPP, DeepLabHead
 from typing_extensions import override
 
 from segfit.errors import RecipeError
@@ -28,6 +30,9 @@ Backbone = Literal["resnet50", "resnet101", "mobilenet_v2"]
 
 ATROUS_RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 """Dilation of the parallel convolutions for each output stride (section 4.1 of the paper: doubled for 8)."""
+
+BLOCKS = (Bottleneck, InvertedResidual, ASPP)
+"""What is recomputed as a whole: the residual blocks of the backbones and the pyramid pooling."""
 
 
 @MODELS.register("deeplabv3")
@@ -81,6 +86,10 @@ class DeepLabV3(Segmenter):
     def backbone_parameters(self) -> Iterable[nn.Parameter]:
         return () if self.pretrained is None else self.backbone.parameters()
 
+    @override
+    def blocks(self) -> Iterable[nn.Module]:
+        return (module for module in self.modules() if isinstance(module, BLOCKS))
+
 
 # --- backbones -------------------------------------------------------------------------------------------------------
 
@@ -133,6 +142,10 @@ def _mobilenet_v2(stride: int) -> nn.Module:
             dilation *= 2
         else:
             reached *= convolution.stride[0]
+    for module in features.modules():
+        if isinstance(module, nn.ReLU6):
+            # In place, autograd would copy every input that it is about to overwrite.
+            module.inplace = False
     return nn.Sequential(OrderedDict(features=features))
 
 

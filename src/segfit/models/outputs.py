@@ -9,10 +9,12 @@ Shape suffixes: B batch, K classes, C channels, H W full size, h w native size, 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
 __all__ = ["FeatureOutput", "Output", "ScoreOutput", "Strip"]
@@ -65,6 +67,11 @@ class Output(ABC):
         """What `classify` needs besides the native part; gradients flow into it."""
         return ()
 
+    @property
+    @abstractmethod
+    def class_dims(self) -> tuple[int | None, ...]:
+        """Which dimension of the native part, and of each parameter, counts the classes; None where none does."""
+
     @abstractmethod
     def classify(self, native: Tensor, *parameters: Tensor) -> Tensor:
         """Return the scores `(B, K, n, w)` of n native rows `(B, C, n, w)`."""
@@ -89,7 +96,7 @@ class Output(ABC):
         """
         full, native = size[0], self.native.shape[-2]
         if height is None:
-            row = 4 * len(self.native) * self.classes * size[1]
+            row = 4 * len(self.native) * max(self.classes, self.native.shape[1]) * size[1]
             height = max(1, STRIP_BYTES.get(self.native.device.type, STRIP_BYTES["cuda"]) // row)
         same = self.native.shape[-2:] == size
         above, below, share = _neighbours(full, native, self.align_corners, self.native.device)
@@ -114,11 +121,12 @@ class Output(ABC):
         if strip.between is None:
             return scores
         above, below, share = strip.between
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        # Pixel by pixel, torch enlarges many times faster than class by class (on a CPU, backwards above all).
+        pixels = scores.to(torch.promote_types(scores.dtype, torch.float32)).movedim(1, -1).contiguous()
         # Rows first: they are few then, and what is left is an enlargement along the row that torch has a kernel for.
         lines = torch.lerp(
-            scores.index_select(2, above), scores.index_select(2, below), share[:, None].to(scores.dtype)
-        )
+            pixels.index_select(1, above), pixels.index_select(1, below), share[:, None, None].to(pixels.dtype)
+        ).movedim(-1, 1)
         if lines.shape[-1] == strip.size[1]:
             return lines
         size = (strip.height, strip.size[1])
@@ -141,6 +149,11 @@ class ScoreOutput(Output):
     @override
     def classes(self) -> int:
         return self.native.shape[1]
+
+    @property
+    @override
+    def class_dims(self) -> tuple[int | None, ...]:
+        return (1,)
 
     @override
     def classify(self, native: Tensor, *parameters: Tensor) -> Tensor:
@@ -174,6 +187,11 @@ class FeatureOutput(Output):
         bias = self.classifier.bias
         return (self.classifier.weight,) if bias is None else (self.classifier.weight, bias)
 
+    @property
+    @override
+    def class_dims(self) -> tuple[int | None, ...]:
+        return (None, *(0 for _ in self.parameters))
+
     @override
     def classify(self, native: Tensor, *parameters: Tensor) -> Tensor:
         device, weight = native.device.type, parameters[0]
@@ -182,12 +200,52 @@ class FeatureOutput(Output):
             return F.conv2d(native, weight, bias)
         # The features may come out of an autocast region that has ended; and the gradients of a strip's pixels add up
         # to more than float16 can hold.
-        with torch.autocast(device, enabled=False):
-            return F.conv2d(native.to(weight.dtype), weight, bias)
+        native = native.to(weight.dtype)
+        if torch.compiler.is_compiling():
+            # Compilers and exporters know convolutions.
+            with torch.autocast(device, enabled=False):
+                return F.conv2d(native, weight, bias)
+        return _Classify.apply(native, weight, bias)  # type: ignore[no-any-return]
 
     @override
     def image(self, index: int) -> "FeatureOutput":
         return FeatureOutput(self.native[index : index + 1], self.classifier)
+
+
+class _Classify(torch.autograd.Function):
+    """A 1x1 convolution as a matrix product per image; the scores lie class by class, whatever the features' order.
+
+    On a CPU torch's own convolution copies the rows of a strip, and is several times slower where the classes are few
+    and the features lie pixel by pixel.
+    """
+
+    @staticmethod
+    @override
+    def forward(ctx: Any, native: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(native, weight)
+        ctx.biased = bias is not None
+        scores = native.new_empty(len(native), len(weight), *native.shape[2:])
+        with torch.autocast(native.device.type, enabled=False):
+            for features, result in zip(native.flatten(2), scores.flatten(2), strict=True):
+                torch.mm(weight.flatten(1), features, out=result)
+        return scores if bias is None else scores.add_(bias[:, None, None])
+
+    @staticmethod
+    @once_differentiable
+    @override
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        native, weight = ctx.saved_tensors
+        pixels = torch.channels_last if native.stride(1) == 1 else torch.contiguous_format
+        to_native = torch.empty_like(native, memory_format=pixels) if ctx.needs_input_grad[0] else None
+        to_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        with torch.autocast(native.device.type, enabled=False):
+            for image, part in enumerate(gradient.flatten(2)):
+                if to_native is not None:
+                    torch.mm(weight.flatten(1).t(), part, out=to_native[image].view(len(weight[0]), -1))
+                if to_weight is not None:
+                    to_weight.view(len(weight), -1).addmm_(part, native[image].flatten(1).t())
+        to_bias = gradient.sum((0, 2, 3)) if ctx.biased and ctx.needs_input_grad[2] else None
+        return to_native, to_weight, to_bias
 
 
 def _position(row: int, full: int, native: int, align_corners: bool) -> float:

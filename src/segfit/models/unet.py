@@ -5,6 +5,8 @@ implementation changed: padded convolutions without bias, batch normalisation, a
 padding instead of cropping.
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -77,9 +79,13 @@ class UNet(Segmenter):
             x = getattr(self, f"up{level}")(x, skips.pop())
         return FeatureOutput(crop_to(x, size), self.outc.conv)
 
+    @override
+    def blocks(self) -> Iterable[nn.Module]:
+        return (module for module in self.children() if isinstance(module, (DoubleConv, Down, Up)))
+
 
 class DoubleConv(nn.Module):
-    """Twice: 3x3 convolution, batch normalisation, ReLU."""
+    """Join what is given, then twice: 3x3 convolution, batch normalisation, ReLU."""
 
     def __init__(self, channels: int, out: int, middle: int | None = None) -> None:
         super().__init__()
@@ -94,8 +100,12 @@ class DoubleConv(nn.Module):
         )
 
     @override
-    def forward(self, x: Tensor) -> Tensor:
-        return self.double_conv(x)  # type: ignore[no-any-return]
+    def forward(self, *parts: Tensor) -> Tensor:
+        x = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        # One by one, because a call of the whole sequence would hold on to its input until the end.
+        for layer in self.double_conv:
+            x = layer(x)
+        return x
 
 
 class Down(nn.Module):
@@ -136,7 +146,7 @@ class Up(nn.Module):
         rows, columns = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
         if rows or columns:
             x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        return self.conv(torch.cat((skip, x), dim=1))  # type: ignore[no-any-return]
+        return self.conv(skip, x)  # type: ignore[no-any-return]
 
 
 class OutConv(nn.Module):

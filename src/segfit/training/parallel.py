@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_nn
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from typing_extensions import override
@@ -102,46 +102,80 @@ def distribute(module: nn.Module, group: Ranks) -> nn.Module:
     """Return `module` so that gradients are averaged and batches normalised over all ranks; itself for one rank."""
     if group.world == 1:
         return module
+    # The buffers agree already, and gradients that live where the ranks exchange them exist once instead of twice.
+    options: dict[str, Any] = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
     if group.device.type == "cuda":
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(module, device_ids=[group.device], broadcast_buffers=False)
+        return DistributedDataParallel(module, device_ids=[group.device], **options)
     for child in module.modules():
         if isinstance(child, nn.BatchNorm2d):
             child.__class__ = HostSyncBatchNorm
-    return DistributedDataParallel(module, broadcast_buffers=False)
+    return DistributedDataParallel(module, **options)
 
 
 class HostSyncBatchNorm(BatchNorm2d):
-    """Batch normalisation over the batches of all ranks on the CPU, where torch has none.
-
-    Two passes, mean then centred variance, so that float32 loses no digits to a difference of large sums.
-    """
+    """Batch normalisation over the batches of all ranks on the CPU, where torch has none."""
 
     @override
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
+        normalised, mean, variance, count = _Normalise.apply(x, self.weight, self.bias, self.eps)
+        assert self.momentum is not None
         assert self.running_mean is not None
         assert self.running_var is not None
-        values = x.float()
-        sums = torch.cat([values.sum((0, 2, 3)), values.new_tensor([values.numel() / values.shape[1]])])
-        sums = _sum_over_ranks(sums)
-        count = sums[-1].detach()
-        mean = (sums[:-1] / count).view(1, -1, 1, 1)
-        centred = values - mean
-        variance = (_sum_over_ranks(centred.square().sum((0, 2, 3))) / count).view(1, -1, 1, 1)
         with torch.no_grad():
-            assert self.momentum is not None
-            self.running_mean.lerp_(mean.flatten(), self.momentum)
-            self.running_var.lerp_(variance.flatten() * count / (count - 1), self.momentum)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
-        weight, bias = self.weight.view(1, -1, 1, 1), self.bias.view(1, -1, 1, 1)
-        normalised: Tensor = centred * torch.rsqrt(variance + self.eps) * weight + bias
-        return normalised.to(x.dtype)
+        return normalised  # type: ignore[no-any-return]
 
 
-def _sum_over_ranks(x: Tensor) -> Tensor:
-    """Return the sum over ranks, through which gradients flow back to every rank."""
-    total: Tensor = dist_nn.all_reduce(x)  # type: ignore[no-untyped-call]
-    return total
+class _Normalise(torch.autograd.Function):
+    """Normalise by the mean and variance over all ranks; one exchange forward, one backward."""
+
+    @staticmethod
+    @override
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
+        mean, variance, count = _moments(x)
+        ctx.save_for_backward(x, weight, mean, torch.rsqrt(variance + eps), count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return F.batch_norm(x, mean, variance, weight, bias, eps=eps), mean, variance, count
+
+    @staticmethod
+    @override
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        x, weight, mean, deviation, count = ctx.saved_tensors
+        mean, deviation, factor = _shaped(mean), _shaped(deviation), _shaped(weight * deviation)
+        gradient, centred = gradient.float(), x.float() - mean
+        of_bias = gradient.sum((0, 2, 3))
+        of_weight = (gradient * centred).sum((0, 2, 3)) * deviation.flatten()
+        sums = torch.stack((of_bias, of_weight))
+        dist.all_reduce(sums)
+        shift, tilt = (_shaped(row) for row in sums / count)
+        # factor * (gradient - shift - centred * deviation * tilt), with one tensor of this size in memory
+        result = centred.mul_(-factor * deviation * tilt).addcmul_(gradient, factor).sub_(factor * shift)
+        return result.to(x.dtype), of_weight, of_bias, None
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and variance per channel over all ranks in float32, and the number of values in each.
+
+    The ranks' squared deviations, from their own means and from the common one, lose no digits to a difference of
+    large sums (Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample variances").
+    """
+    variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+    own = torch.stack((mean, variance, torch.full_like(mean, x.numel() / x.shape[1])))
+    every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(every, own)
+    means, variances, counts = torch.stack(every, dim=1)
+    count = counts.sum(0)
+    common = (counts * means).sum(0) / count
+    spread = (counts * (variances + (means - common).square())).sum(0) / count
+    return common, spread, count
+
+
+def _shaped(channels: Tensor) -> Tensor:
+    """Return values per channel in the shape that multiplies a batch."""
+    return channels.view(1, -1, 1, 1)
