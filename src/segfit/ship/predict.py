@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from segfit.data import Image
 from segfit.data.augment import fit
 from segfit.data.decode import Color, read_image
-from segfit.evaluation.engine import label_map, predict_group
+from segfit.evaluation.segment import Segmentation
+from segfit.evaluation.windows import Cut, whole
 from segfit.labels import LabelSpace
 from segfit.models import Segmenter
 
@@ -29,6 +30,8 @@ class Predictor:
         resize: how an image is brought to it.
         device: where the model is.
         precision: of the forward pass.
+        cut: chooses the windows of an image that was brought to the input size; by default it stays whole.
+        batch: windows per forward pass; fewer where memory does not suffice.
     """
 
     def __init__(
@@ -40,10 +43,13 @@ class Predictor:
         resize: Literal["squash", "short-side"],
         device: torch.device,
         precision: str,
+        cut: Cut = whole,
+        batch: int = 1,
     ) -> None:
         self.model, self.labels = model, labels
         self.size, self.resize = size, resize
         self.device, self.precision = device, precision
+        self._segment = Segmentation(model, cut=cut, batch=batch, device=device, precision=precision)
 
     def __call__(self, image: Image | str | Path) -> NDArray[np.uint8]:
         """Return the `(H, W)` uint8 train ids of an `(H, W, 3)` uint8 RGB image or of an image file.
@@ -51,13 +57,14 @@ class Predictor:
         Raises:
             DataError: the file is missing, truncated or not an image.
             ValueError: the array is not `(H, W, 3)` uint8.
+            RunError: memory does not even suffice for one window.
         """
         if not isinstance(image, np.ndarray):
             image = read_image(Path(image))
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"an image is an (H, W, 3) uint8 array, not {image.shape} {image.dtype}")
-        output, _ = predict_group(self.model, [fit(image, self.size, self.resize)], self.device, self.precision)
-        return label_map(output, (image.shape[0], image.shape[1])).to(torch.uint8).cpu().numpy()
+        found = self._segment([fit(image, self.size, self.resize)], [(image.shape[0], image.shape[1])])
+        return found.maps[0].to(torch.uint8).cpu().numpy()
 
 
 def overlay(image: Image, mask: NDArray[np.uint8], colors: Sequence[Color], share: float = 0.55) -> Image:
