@@ -44,3 +44,20 @@ def test_the_progress_line_tells_it_too(tmp_path, monkeypatch, wait, shown):
         events.write("step", **step)
     assert "images/s" in terminal.getvalue()
     assert ("waits 25 % for data" in terminal.getvalue()) is shown
+
+
+@pytest.mark.parametrize(("images", "sight"), [(1, "one image"), (2, "2 images")])
+def test_smaller_micro_batches_are_said_with_what_they_mean(tmp_path, capsys, images, sight):
+    with EventLog(tmp_path / "events.jsonl", label="unet") as log:
+        fields = {"step": 11, "from": 1, "to": 4, "images": images, "memory": 15_200_000_000}
+        log.write("out_of_memory", **fields, batch_norm=True, planned=14_100_000_000)
+        log.write("out_of_memory", **fields, batch_norm=False, planned=None)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == (
+        "unet  out of memory in step 12 at 15.2 GB (planned: 14.1 GB): makes it again with 4 micro-batches instead of "
+        f"1, and batch normalisation sees {sight} at a time; to begin so, set train.accumulate=4"
+    )
+    assert second == (
+        "unet  out of memory in step 12 at 15.2 GB: makes it again with 4 micro-batches instead of 1; to begin so, set "
+        "train.accumulate=4"
+    )

@@ -185,6 +185,65 @@ def test_micro_batches_add_up_to_the_batch(tiny, tmp_path, monkeypatch, every_st
         torch.testing.assert_close(value, weights(four)[name], rtol=1e-4, atol=1e-6)
 
 
+class Tight(Linear):
+    """Has room for a few images at a time in training; notes how many it saw."""
+
+    room = 100
+    seen: list[int]
+
+    def predict(self, x):
+        if self.training:
+            Tight.seen.append(len(x))
+            if len(x) > Tight.room:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().predict(x)
+
+
+@pytest.fixture
+def tight(tiny, monkeypatch):
+    monkeypatch.setitem(MODELS._builders, "tight", Tight)
+    monkeypatch.setattr(Tight, "seen", [], raising=False)
+    monkeypatch.setattr(Tight, "room", 2)
+    return build_recipe({**tiny, "model": {"name": "tight"}})
+
+
+def test_a_resumed_run_keeps_the_micro_batches_that_fitted(tight, tmp_path, monkeypatch, every_step):
+    whole = segfit.train(tight, tmp_path / "whole")
+    # Planning may have run the model before.
+    assert Tight.seen[-13:] == [4, *[2] * 12]
+    [told] = events(whole, "out_of_memory")
+    assert (told["step"], told["from"], told["to"], told["images"], told["planned"]) == (0, 1, 2, 2, None)
+    with monkeypatch.context() as patch:
+        StopAfter(patch, 2, signal.SIGINT)
+        with pytest.raises(Interrupted):
+            segfit.train(tight, tmp_path / "parts")
+    Tight.seen, Tight.room = [], 100
+    parts = segfit.resume(tmp_path / "parts")
+    assert Tight.seen[-8:] == [2] * 8
+    assert len(events(parts, "out_of_memory")) == 1
+    same(weights(whole), weights(parts))
+
+
+def test_a_checkpoint_that_knows_no_micro_batches_is_read(tight, tmp_path, monkeypatch):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    Tight.room = 100
+    with monkeypatch.context() as patch:
+        StopAfter(patch, 2, signal.SIGINT)
+        with pytest.raises(Interrupted):
+            segfit.train(tight, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.safetensors"
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["segfit"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert facts["progress"].pop("accumulate") == 0
+    save_file(tensors, path, metadata={"segfit": json.dumps(facts)})
+    Tight.seen = []
+    segfit.resume(tmp_path / "run")
+    assert Tight.seen[-4:] == [4] * 4
+
+
 def test_a_loss_that_is_not_a_number_ends_the_run(tiny, tmp_path, every_step):
     recipe = build_recipe(tiny, ["optim.lr=1e30", "optim.name=sgd"])
     with pytest.raises(RunError, match=r"the loss is (nan|inf) at step \d+: lower optim\.lr"):

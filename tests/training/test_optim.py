@@ -55,3 +55,57 @@ def test_a_pretrained_backbone_gets_its_own_rate():
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates.pop(id(first)) == 0.05
     assert set(rates.values()) == {0.5}
+
+
+# --- one kernel or many ----------------------------------------------------------------------------------------------
+
+
+def trained_steps(name, fused, *, clip_norm=None, scaled=False, reload_after=None, steps=6):
+    """Make steps on fixed gradients of very different sizes; return the weights and the state's tensors."""
+    torch.manual_seed(0)
+    model = MODELS.build("unet", 3, width=4, depth=2).to(memory_format=torch.channels_last)
+    config = OptimConfig(name=name, lr=0.01, weight_decay=0.1, fused=fused)
+    optimizer = build_optimizer(model, config)
+    scaler = torch.amp.GradScaler("cpu", enabled=scaled, init_scale=1024.0)
+    draw = torch.Generator().manual_seed(1)
+    for step in range(steps):
+        set_learning_rate(optimizer, learning_rate(config, step, steps))
+        for parameter in model.parameters():
+            size = 10.0 ** torch.randint(-6, 3, (), generator=draw)
+            parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=draw) * size)
+            if scaled:
+                parameter.grad *= scaler.get_scale()
+        if scaled and step == 2:
+            next(model.parameters()).grad[0, 0, 0, 0] = float("inf")  # this step is skipped
+        if scaled:
+            scaler.scale(torch.zeros(()))
+        if clip_norm is not None:
+            scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        if step == reload_after:
+            state = optimizer.state
+            optimizer = build_optimizer(model, config)
+            optimizer.state.update(state)
+    tensors = [parameter.detach() for parameter in model.parameters()]
+    return tensors, [value for state in optimizer.state.values() for value in state.values() if value is not None]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
+def test_one_kernel_updates_as_many_do(name, clip_norm, scaled):
+    one = trained_steps(name, True, clip_norm=clip_norm, scaled=scaled)
+    many = trained_steps(name, False, clip_norm=clip_norm, scaled=scaled)
+    for got, wanted in zip(one, many, strict=True):
+        assert len(got) == len(wanted)
+        for a, b in zip(got, wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=2e-6, atol=2e-7)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_fused_optimizer_goes_on_bit_for_bit(name):
+    whole, parts = trained_steps(name, True), trained_steps(name, True, reload_after=2)
+    assert all(map(torch.equal, whole[0], parts[0]))

@@ -1,21 +1,38 @@
 """What the machine has, and what a run took of it."""
 
-import ctypes
-import gc
 import os
 import platform
+import shlex
+import shutil
 import sys
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import torch
 
 from segfit.config import Hardware
 from segfit.data.disk import cache_folder
+from segfit.errors import RecipeError
+from segfit.training.memory import free_memory
 
-__all__ = ["PeakMemory", "autocast", "device_name", "hardware"]
+__all__ = [
+    "PeakMemory",
+    "autocast",
+    "check_compiler",
+    "convolutions",
+    "device_name",
+    "hardware",
+    "measured_convolutions",
+]
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+COMPILERS = {
+    "cpu": ("CXX", "C++", ("clang++",) if sys.platform == "darwin" else ("g++",)),
+    "cuda": ("CC", "C", ("gcc", "clang")),
+}
+"""What torch.compile calls on a device: the variable that names it, its language, and what is looked for without it."""
 
 
 def hardware() -> Hardware:
@@ -53,8 +70,47 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return torch.autocast(device.type, dtype=DTYPES[precision])
 
 
+def check_compiler(device: torch.device) -> None:
+    """Check that what torch.compile needs on `device` is installed.
+
+    Raises:
+        RecipeError: it is not.
+    """
+    variable, language, names = COMPILERS[device.type]
+    named = shlex.split(os.environ.get(variable, ""))[:1]
+    if not any(shutil.which(name) for name in named or names):
+        looked = named[0] if named else " or ".join(names)
+        raise RecipeError(
+            f"train.compile: torch.compile needs a {language} compiler, and there is no {looked}: install one, name "
+            f"yours in {variable}, or set train.compile=false"
+        )
+
+
+@contextmanager
+def measured_convolutions(device: torch.device) -> Iterator[None]:
+    """Let cuDNN measure which of its algorithms is the fastest for each convolution of a batch of fixed size.
+
+    It measures in the first step. The winners differ in rounding, and near ties may be won by another one the next
+    time: two runs on a GPU then agree within rounding, not bit for bit. Who asked torch for determinism
+    (`torch.use_deterministic_algorithms`, `torch.backends.cudnn.deterministic`) gets cuDNN's own choice, as before.
+    """
+    before = torch.backends.cudnn.benchmark
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = convolutions(device) == "measured"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def convolutions(device: torch.device) -> str:
+    """Return how the algorithm of a convolution is chosen in training: ``measured`` or ``fixed``."""
+    deterministic = torch.are_deterministic_algorithms_enabled() or torch.backends.cudnn.deterministic
+    return "fixed" if device.type != "cuda" or deterministic else "measured"
+
+
 class PeakMemory:
-    """The most memory that was in use since this object was made.
+    """The most memory that was in use since this object was made, or last told to forget.
 
     On a GPU: bytes allocated by torch. On a CPU: the growth of the process's resident memory, so that what Python and
     its libraries take before the run is not counted as the run's.
@@ -64,30 +120,25 @@ class PeakMemory:
         self.device = device
         self.kind = "allocated on the GPU" if device.type == "cuda" else "resident in RAM"
         self._floor = 0
-        if device.type == "cuda":
-            # What an earlier run left in reference cycles would count as this one's.
-            gc.collect()
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(device)
-        else:
-            _give_back()
+        # What an earlier run left in reference cycles would count as this one's.
+        free_memory(device)
+        self.forget()
+        if device.type != "cuda":
             self._floor = _resident_peak()
+
+    def forget(self) -> None:
+        """Start the record anew: the peak is what is in use now, or what will be."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
     def read(self) -> int:
         """Return the peak so far in bytes."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return max(0, _resident_peak() - self._floor)
-
-
-def _give_back() -> None:
-    """Return freed memory to the system and restart its record of the peak, so that an earlier run leaves no trace."""
-    gc.collect()
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _resident_peak() -> int:

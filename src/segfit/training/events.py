@@ -88,7 +88,7 @@ class EventLog:
         self._file.flush()
         if event == "step":
             self._show_step(fields)
-        elif event in {"epoch", "validation"}:
+        elif event in {"epoch", "validation", "out_of_memory"}:
             self._say(_sentence(event, fields, self.faster))
 
     def _show_step(self, fields: dict[str, Any]) -> None:
@@ -115,9 +115,23 @@ def _sentence(event: str, fields: dict[str, Any], faster: str) -> str:
             f"{fields['images_per_second']:.1f} images/s  {units.memory(fields['memory'])}"
             f"{_wait(fields, 'waited')}{advice}"
         )
+    if event == "out_of_memory":
+        return _fewer_images(fields)
     return (
         f"epoch {fields['epoch']:>3}  val   loss {fields['loss']:.4f}  "
         f"Dice {fields['dice']:.4f}  mIoU {fields['miou']:.4f}"
+    )
+
+
+def _fewer_images(fields: dict[str, Any]) -> str:
+    """Return what an out-of-memory means for the run, and how the next one begins where this one goes on."""
+    planned = "" if fields["planned"] is None else f" (planned: {units.memory(fields['planned'])})"
+    images = "one image" if fields["images"] == 1 else f"{fields['images']} images"
+    caveat = f", and batch normalisation sees {images} at a time" if fields["batch_norm"] else ""
+    return (
+        f"out of memory in step {fields['step'] + 1} at {units.memory(fields['memory'])}{planned}: makes it again with "
+        f"{fields['to']} micro-batches instead of {fields['from']}{caveat}; to begin so, set "
+        f"train.accumulate={fields['to']}"
     )
 
 

@@ -24,6 +24,7 @@ from segfit.training.events import EventLog
 from segfit.training.optim import learning_rate, set_learning_rate
 from segfit.training.parallel import Ranks
 from segfit.training.prefetch import on_device
+from segfit.training.retry import Retried, RetryingStep, fitting_accumulate
 from segfit.training.step import TrainStep
 from segfit.training.stop import StopSignal
 
@@ -52,6 +53,7 @@ class Progress:
         validated: the last epoch that was validated.
         best_epoch: epoch of the best validation score; 0 before the first.
         best_score: that score.
+        accumulate: micro-batches per step where memory was too small for the recipe's; 0 where it was not.
     """
 
     epoch: int = 0
@@ -65,6 +67,7 @@ class Progress:
     validated: int = 0
     best_epoch: int = 0
     best_score: float = field(default=-1.0)
+    accumulate: int = 0
 
 
 def total_steps(recipe: Recipe, per_epoch: int) -> int:
@@ -89,6 +92,7 @@ class Trainer:
         ranks: this process among its peers.
         peak: measures memory since before the model was built.
         progress: where the run stands.
+        planned: the peak memory in bytes that planning predicted, if it did.
     """
 
     model: Segmenter
@@ -100,9 +104,11 @@ class Trainer:
     ranks: Ranks
     peak: PeakMemory
     progress: Progress = field(default_factory=Progress)
+    planned: int | None = None
 
     def __post_init__(self) -> None:
         self.step = TrainStep(self.model, self.loss, self.recipe, self.ranks)
+        self._make_step = RetryingStep(self.step, self.peak, self._note_retry, str(self.folder.path))
         self.total = total_steps(self.recipe, len(self.loader))
         self.stop = StopSignal()
 
@@ -213,11 +219,21 @@ class Trainer:
 
     def _train_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Make one optimizer step; return the mean loss over the global batch and the weight of that mean."""
-        # Dropout must not depend on what was drawn before, or a resumed run would differ; ranks draw differently.
-        seed = self.recipe.train.seed
-        torch.manual_seed(hash((seed, self.progress.step, self.ranks.rank)) % 2**63)
         set_learning_rate(self.step.optimizer, learning_rate(self.recipe.optim, self.progress.step, self.total))
-        return self.step(batch.images, batch.masks)
+        return self._make_step(batch.images, batch.masks, self.progress.step)
+
+    def _note_retry(self, retried: Retried) -> None:
+        """Remember for later starts, and tell, that the micro-batches became smaller."""
+        self.progress.accumulate = retried.after
+        self.events.write(
+            "out_of_memory",
+            step=self.progress.step,
+            **{"from": retried.before, "to": retried.after},
+            images=retried.images,
+            batch_norm=retried.batch_norm,
+            memory=retried.memory,
+            planned=self.planned,
+        )
 
     # --- around it ---
 
@@ -264,6 +280,9 @@ class Trainer:
     def _restore(self) -> None:
         facts = load_checkpoint(self.folder.last, self.model, self.step.optimizer)
         self.progress = Progress(**facts["progress"])
+        if self.progress.accumulate:
+            share = self.recipe.train.images // self.ranks.world
+            self.step.accumulate = fitting_accumulate(share, self.progress.accumulate)
         if facts["scaler"]:
             self.step.scaler.load_state_dict(facts["scaler"])
 
