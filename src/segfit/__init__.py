@@ -9,6 +9,7 @@ The Python API mirrors the command line::
 
     dataset = segfit.open_dataset("/data/ADEChallengeData2016")
     print(segfit.dataset_stats(dataset).facts()["suggestions"])
+    print(segfit.plan("paper/unet-150", gpu="t4")[0].facts()["memory"])
 
 The folder listing is the flow of data: ``config`` (the recipe) -> ``labels`` -> ``data`` -> ``models`` -> ``losses`` ->
 ``training`` -> ``evaluation`` -> ``planning`` -> ``comparison`` and ``ship``; ``parts`` builds them from a recipe,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from segfit.errors import UserError
     from segfit.parts import resolve
     from segfit.run import resume, study, train
-    from segfit.use import classes, evaluate, load, predict, score, submit
+    from segfit.use import classes, evaluate, load, plan, predict, score, submit
 
 __all__ = [
     "Recipe",
@@ -48,6 +49,7 @@ __all__ = [
     "load_recipe",
     "load_study",
     "open_dataset",
+    "plan",
     "predict",
     "prepare",
     "preview",
@@ -78,6 +80,7 @@ _HOMES = {
     "compare": "segfit.comparison.table",
     "evaluate": "segfit.use",
     "load": "segfit.use",
+    "plan": "segfit.use",
     "predict": "segfit.use",
     "score": "segfit.use",
     "submit": "segfit.use",

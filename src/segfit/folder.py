@@ -57,6 +57,7 @@ class RunFolder:
         self.recipe_file = self.path / "recipe.json"
         self.labels_file = self.path / "labels.json"
         self.environment_file = self.path / "environment.json"
+        self.plan_file = self.path / "plan.json"
         self.events_file = self.path / "events.jsonl"
         self.metrics_file = self.path / "metrics.json"
         self.per_image_file = self.path / "per_image.parquet"

@@ -20,11 +20,13 @@ from segfit.data.loader import EvalLoader, TrainLoader
 from segfit.data.sampling import rare_weights
 from segfit.errors import DataError
 from segfit.evaluation.engine import Evaluation, evaluate_model
+from segfit.evaluation.segment import Segmentation
+from segfit.evaluation.windows import cut_of
 from segfit.labels import LabelSpace, LabelTable, select
 from segfit.losses import LOSSES, Loss
 from segfit.models import MODELS, Segmenter
 from segfit.registry import Registry
-from segfit.training.device import hardware
+from segfit.training.device import check_compiler, hardware
 from segfit.training.parallel import Ranks
 
 __all__ = ["Parts", "build_source", "label_space", "label_table", "overridden", "recipe_schema", "resolve"]
@@ -111,6 +113,7 @@ class Parts:
         options, train = self.recipe.model, self.recipe.train
         torch.manual_seed(train.seed)
         model = MODELS.build(options.name, len(self.labels), **options.options).to(self.ranks.device)
+        model.checkpoint(train.checkpointing)
         return model.to(memory_format=torch.channels_last) if train.channels_last else model
 
     @cached_property
@@ -144,6 +147,8 @@ class Parts:
 
     def check(self) -> None:
         """Build everything once, so that what is wrong with any part is raised."""
+        if self.recipe.train.compile:
+            check_compiler(self.ranks.device)
         quick_check(self.source, [*self.training, *self.validation])
         _ = self.validation, self.model, self.loss, self.train_loader
 
@@ -155,9 +160,19 @@ class Parts:
     def score(self, records: Sequence[Record], **more: Any) -> Evaluation:
         """Score the model on `records`; `more` as in `evaluate_model`."""
         loader = self.validation_loader if records is self.validation else self._eval_loader(records)
-        precision = self.recipe.train.precision
-        return evaluate_model(
-            self.model, loader, self.labels, ranks=self.ranks, precision=precision, loss=self.loss, **more
+        return evaluate_model(self.segmentation, loader, self.labels, ranks=self.ranks, loss=self.loss, **more)
+
+    @cached_property
+    def segmentation(self) -> Segmentation:
+        """The model as a function from images to label maps; it remembers how many at a time fit into memory."""
+        settings = self.recipe.evaluate
+        assert settings.batch is not None, "the recipe is resolved"
+        return Segmentation(
+            self.model,
+            cut=cut_of(self.recipe),
+            batch=settings.batch,
+            device=self.ranks.device,
+            precision=self.recipe.train.precision,
         )
 
     def _eval_loader(self, records: Sequence[Record]) -> EvalLoader:

@@ -1,11 +1,29 @@
 """Numbers as people read them: one unit, the digits that matter, and nothing that the measurement does not support."""
 
-__all__ = ["count", "duration", "memory", "rate", "score", "share"]
+import re
+
+__all__ = ["count", "duration", "memory", "parse_memory", "rate", "score", "share"]
+
+BYTES = {"b": 1, **{f"{unit}b": 1000**power for power, unit in enumerate("kmgt", 1)}}
+BYTES |= {f"{unit}ib": 1024**power for power, unit in enumerate("kmgt", 1)}
 
 
 def memory(size: float) -> str:
     """Return bytes as ``3.4 GB`` (1 GB = 10⁹ bytes); below 0.1 GB as ``42 MB``."""
     return f"{size / 1e9:.1f} GB" if size >= 0.1e9 else f"{size / 1e6:.0f} MB"
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes that ``16GB`` (10⁹ bytes each), ``16GiB`` (2³⁰) or ``800 mb`` mean.
+
+    Raises:
+        ValueError: it is no positive number with one of these units.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)", text.strip().lower())
+    size = round(float(found[1]) * BYTES[found[2]]) if found and found[2] in BYTES else 0
+    if size == 0:
+        raise ValueError(f"{text!r} is no amount of memory: write 16GB or 16GiB")
+    return size
 
 
 def duration(seconds: float) -> str:

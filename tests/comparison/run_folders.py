@@ -37,6 +37,7 @@ class Fake:
     top: int | None = None
     rest: str = "ignore"
     resize: str = "squash"
+    window: str = "whole"
     score: str = "dice"
     device_name: str = "Tesla T4"
     pixels: int = 10_000_000
@@ -65,7 +66,7 @@ def recipe(fake: Fake) -> Recipe:
             "model": {"name": fake.model},
             "optim": {"name": "adam", "lr": 1e-3},
             "train": {"epochs": fake.epochs, "batch": fake.batch, "seed": fake.seed, "device": "cpu", "workers": 1},
-            "evaluate": {"resize": fake.resize, "batch": fake.batch, "score": fake.score},
+            "evaluate": {"resize": fake.resize, "window": fake.window, "batch": fake.batch, "score": fake.score},
         }
     )
 
@@ -140,6 +141,7 @@ def metrics(fake: Fake) -> dict[str, Any]:
             "split": "validation",
             "images": 200,
             "resize": fake.resize,
+            "window": fake.window,
             "checkpoint": "best",
             "seconds": 41.5,
             "scores": scores(mean, float((dices * shares).sum()) ** 0.5),

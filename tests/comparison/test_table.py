@@ -58,6 +58,7 @@ def test_equal_scores_sort_by_name(tmp_path: Path) -> None:
     ("changed", "word"),
     [
         ({"resize": "short-side"}, "the input sizes"),
+        ({"window": "sliding"}, "the windows"),
         ({"top": 4}, "the classes"),
         ({"top": 4, "rest": "other"}, "the treatment of the other classes"),
         ({"pixels": 9_000_000}, "the annotated pixels"),

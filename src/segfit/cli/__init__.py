@@ -7,6 +7,7 @@ import click
 
 from segfit import __version__
 from segfit.cli.data import data
+from segfit.cli.plan import plan
 from segfit.cli.recipes import classes, recipe
 from segfit.cli.runs import compare, evaluate, predict, report, score, submit
 from segfit.cli.training import study, train
@@ -47,10 +48,14 @@ def run_command(arguments: list[str]) -> int:
 
 def _failure(error: Exception) -> str | None:
     """Return what to say of a failure that is not our own bug; None if it is."""
+    from segfit.training.memory import is_out_of_memory
+
+    if is_out_of_memory(error):
+        return (
+            "out of memory: set train.fit to the memory that there is, train.checkpointing=blocks or a higher "
+            "train.accumulate; where it happened in scoring, evaluate.batch=1 or evaluate.window=sliding"
+        )
     text = str(error).lower()
-    # torch reports a full memory as a RuntimeError on the CPU and as a subclass of it on a GPU.
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return "out of memory: lower train.batch, raise train.accumulate or shrink augment.size"
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and ("gloo" in text or "nccl" in text or "connection" in text):
         return "another rank ended; see what it said"
     return None
@@ -69,5 +74,5 @@ def app() -> None:
     """Fit segmentation models to the hardware you have, and learn which one to keep."""
 
 
-for _verb in (train, study, evaluate, compare, report, predict, submit, score, classes, recipe, data):
+for _verb in (train, study, plan, evaluate, compare, report, predict, submit, score, classes, recipe, data):
     app.add_command(_verb)

@@ -98,13 +98,22 @@ def report(runs: tuple[Path, ...], out: Path, tables: Path | None, as_json: bool
 @click.argument("images", metavar="IMAGE...", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, default=Path("predictions"), show_default=True, help="Folder for the masks.")
 @click.option("--overlay", is_flag=True, help="Also write each image with its mask over it.")
+@click.option("--set", "changes", metavar="KEY=VALUE", multiple=True, help="Change the stored recipe; may be repeated.")
 @checkpoint_option
 @as_json
-def predict(run: Path, images: tuple[Path, ...], out: Path, overlay: bool, checkpoint: Any, as_json: bool) -> None:
+def predict(
+    run: Path,
+    images: tuple[Path, ...],
+    out: Path,
+    overlay: bool,
+    changes: tuple[str, ...],
+    checkpoint: Any,
+    as_json: bool,
+) -> None:
     """Segment images, or folders of them; masks are index PNGs whose values are train ids."""
     from segfit import use
 
-    written = use.predict(run, images, out, with_overlay=overlay, checkpoint=checkpoint)
+    written = use.predict(run, images, out, with_overlay=overlay, checkpoint=checkpoint, overrides=changes)
     if as_json:
         show_json([str(path) for path in written])
     else:

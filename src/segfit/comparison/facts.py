@@ -126,6 +126,7 @@ class Evaluation(_Facts):
     split: str
     images: Count
     resize: Literal["squash", "short-side"]
+    window: Literal["whole", "sliding"] = "whole"  # runs of earlier versions do not say
     checkpoint: Literal["best", "last"]
     seconds: Amount
     scores: Scores

@@ -139,7 +139,8 @@ def _image_note(group: Group) -> str:
         "squash": "squashed to the training size",
         "short-side": "scaled until their short side has the training size",
     }[group.protocol.resize]
+    windows = ", in overlapping windows of that size" if group.protocol.window == "sliding" else ""
     return (
-        f"The {group.protocol.images:,} {group.protocol.split} images were {how} as input of the models; "
+        f"The {group.protocol.images:,} {group.protocol.split} images were {how} as input of the models{windows}; "
         "predictions were scored at each image's original resolution."
     )

@@ -40,6 +40,7 @@ class Protocol:
         to_train: pairs (source id, train id).
         rest: what became of the classes that were not selected.
         resize: how images were brought to the model's input size.
+        window: what one forward pass saw of an image.
         score: which metric sorts.
         pixels: annotated pixels of each class.
     """
@@ -51,6 +52,7 @@ class Protocol:
     to_train: tuple[tuple[int, int], ...]
     rest: Rest
     resize: str
+    window: str
     score: ScoreName
     pixels: tuple[int, ...]
 
@@ -65,6 +67,7 @@ class Protocol:
             to_train=tuple(sorted(run.labels.to_train)),
             rest=run.recipe.labels.rest,
             resize=run.evaluation.resize,
+            window=run.evaluation.window,
             score=run.score_name,
             pixels=tuple(entry.pixels for entry in run.evaluation.per_class),
         )
@@ -80,9 +83,10 @@ class Protocol:
 
     def describe(self) -> str:
         """Return the protocol in one line."""
+        windows = " in windows" if self.window == "sliding" else ""
         return (
             f"{self.dataset} dataset, {self.images:,} {self.split} images, {self.classes_text} classes, "
-            f"{_INPUTS[self.resize]} input, sorted by {SCORES[self.score]}"
+            f"{_INPUTS[self.resize]} input{windows}, sorted by {SCORES[self.score]}"
         )
 
 
@@ -268,6 +272,7 @@ _WORDS = {
     "to_train": "the classes",
     "rest": "the treatment of the other classes",
     "resize": "the input sizes",
+    "window": "the windows (whole or sliding)",
     "score": "the sorting metrics",
     "pixels": "the annotated pixels",
 }
@@ -357,6 +362,7 @@ def _record(number: int, rank: int | None, row: Row, group: Group) -> dict[str, 
         "classes": len(protocol.classes),
         "rest": protocol.rest,
         "resize": protocol.resize,
+        "window": protocol.window,
         "checkpoint": run.evaluation.checkpoint if run else None,
         "score": protocol.score,
         **{name: getattr(row.scores, name) for name in Scores.model_fields},

@@ -9,7 +9,7 @@ is what a run stores and what trains again identically.
 
 from segfit.config.reading import build_recipe, load_recipe, load_study, merge, shipped, to_yaml
 from segfit.config.resolving import PRESETS, Hardware, resolve
-from segfit.config.sameness import check_same
+from segfit.config.sameness import adopt_settled, check_same
 from segfit.config.schema import json_schema
 from segfit.config.sections import (
     AugmentConfig,
@@ -41,6 +41,7 @@ __all__ = [
     "Rest",
     "Section",
     "TrainConfig",
+    "adopt_settled",
     "build_recipe",
     "check_same",
     "json_schema",

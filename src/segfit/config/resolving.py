@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segfit.config.gpus import fit_target
 from segfit.config.sections import AugmentConfig, Component, EvaluateConfig, Recipe, TrainConfig
 from segfit.errors import RecipeError
 from segfit.registry import Registry
@@ -157,6 +158,8 @@ def _resolve_train(train: TrainConfig, hardware: Hardware) -> TrainConfig:
             f"train.precision: this {device.upper()} would only emulate {precision}, many times slower: "
             f"use {' or '.join(native)}"
         )
+    if train.fit is not None:
+        fit_target(train.fit)  # raises
     workers = min(8, hardware.cores - 1) if train.workers is None else train.workers
     return train.model_copy(update={"device": device, "precision": precision, "workers": workers})
 

@@ -7,7 +7,7 @@ from typing import Any
 from segfit.config.sections import Recipe
 from segfit.errors import RunError
 
-__all__ = ["check_same"]
+__all__ = ["adopt_settled", "check_same"]
 
 FREE = {
     "name",
@@ -24,6 +24,29 @@ FREE = {
     "evaluate.examples",
 }
 """What may change between two starts of a run: no checkpoint, and no score that chose one, depends on it."""
+
+
+def adopt_settled(stored: Recipe, wanted: Recipe) -> Recipe:
+    """Return `wanted` with what it leaves to planning and measuring as the run's start settled it.
+
+    Args:
+        stored: what the run was started with.
+        wanted: what it is to go on with. An automatic batch, ``train.fit`` and ``train.autotune`` leave values open.
+    """
+    train, optim = wanted.train, wanted.optim
+    settled: list[str] = []
+    if train.batch == "auto":
+        settled.append("batch")
+    if train.fit is not None:
+        settled += ["precision", "checkpointing", "accumulate"]
+    if train.autotune:
+        settled += ["channels_last", "compile"]
+        optim = optim.model_copy(update={"fused": stored.optim.fused})
+    train = train.model_copy(update={field: getattr(stored.train, field) for field in settled})
+    evaluate = wanted.evaluate
+    if "batch" in settled or "accumulate" in settled:
+        evaluate = evaluate.model_copy(update={"batch": stored.evaluate.batch})
+    return wanted.model_copy(update={"train": train, "optim": optim, "evaluate": evaluate})
 
 
 def check_same(stored: Recipe, wanted: Recipe, where: Path) -> None:

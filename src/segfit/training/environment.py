@@ -20,7 +20,7 @@ from segfit.data.cache.manifest import Manifest
 from segfit.data.fingerprint import fingerprint
 from segfit.errors import RunError
 from segfit.folder import RunFolder
-from segfit.training.device import device_name, hardware
+from segfit.training.device import convolutions, device_name, hardware
 from segfit.training.parallel import Ranks
 
 __all__ = ["check_data", "describe"]
@@ -44,6 +44,7 @@ def describe(group: Ranks, splits: Mapping[str, Sequence[Record]], cache: Path |
         "device": group.device.type,
         "device_name": device_name(group.device),
         "cores": hardware().cores,
+        "convolutions": convolutions(group.device),
         "ranks": group.world,
         "git": _git_state(),
         "platform": platform.platform(),

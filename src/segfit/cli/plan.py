@@ -1,0 +1,41 @@
+"""``segfit plan``."""
+
+from pathlib import Path
+
+import click
+
+from segfit.cli.common import PATH, as_json, show_json, wide_console
+
+__all__ = ["plan"]
+
+
+@click.command()
+@click.argument("words", metavar="RECIPE... [KEY=VALUE]...", nargs=-1, required=True)
+@click.option("--gpu", metavar="NAME", help="Plan for this GPU: t4, v100, rtx3090, a100-80gb, h100 ...")
+@click.option("--memory", metavar="SIZE", help="Plan for a GPU with this memory: 16GB.")
+@click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="How many of them.")
+@click.option("--out", type=PATH, help="Also write the facts into this JSON file.")
+@as_json
+def plan(
+    words: tuple[str, ...], gpu: str | None, memory: str | None, gpus: int, out: Path | None, as_json: bool
+) -> None:
+    """Say what a recipe will take, before a GPU is touched: memory, the largest batch, time.
+
+    RECIPE is a file, a run folder, a shipped name (segfit recipe list) or a pattern of them ('paper/*'); KEY=VALUE
+    changes all of them: train.batch=32. Without --gpu or --memory it is planned for train.fit, or for this machine.
+    """
+    from segfit import use
+    from segfit.folder import write_json
+    from segfit.planning.report import PlanTable
+
+    names = [word for word in words if "=" not in word]
+    plans = use.plan(names, overrides=[word for word in words if "=" in word], gpu=gpu, memory=memory, gpus=gpus)
+    facts = {"plans": [made.facts() for made in plans]}
+    if out is not None:
+        write_json(out, facts)
+        click.echo(f"{out}", err=True)
+    if as_json:
+        show_json(facts)
+        return
+    for device in dict.fromkeys(made.device.name for made in plans):
+        wide_console().print(PlanTable([made for made in plans if made.device.name == device]))
