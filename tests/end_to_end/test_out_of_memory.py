@@ -116,12 +116,13 @@ def test_the_run_ends_as_if_it_had_begun_with_smaller_micro_batches(segfit):
     assert (told[0]["step"], told[0]["from"]) == (0, 1)
     assert told[-1]["to"] in {2, 4}
     assert told[0]["memory"] > 50 * MB
+    assert told[0]["planned"] == json.loads((tight / "plan.json").read_text())["memory"]["peak"]
     assert not told[0]["batch_norm"]
     said = [line for line in done.stderr.splitlines() if "out of memory" in line]
     assert len(said) == len(told)
     assert re.fullmatch(
-        r"tiny  out of memory in step 1 at [\d.]+ [MG]B: makes it again with [24] micro-batches instead of [12]; "
-        r"to begin so, set train\.accumulate=[24]",
+        r"tiny  out of memory in step 1 at [\d.]+ [MG]B \(planned: [\d.]+ [MG]B\): "
+        r"makes it again with [24] micro-batches instead of [12]; to begin so, set train\.accumulate=[24]",
         said[-1],
     )
     _, begun = segfit("begun", "train", segfit.recipe, f"train.accumulate={told[-1]['to']}")
