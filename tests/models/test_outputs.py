@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from segfit.models import FeatureOutput, Output, ScoreOutput
+from segfit.models.outputs import _neighbours, _position
 
 LENGTHS = st.integers(1, 23)
 
@@ -47,6 +48,16 @@ def test_strips_make_up_the_dense_scores(kind, native, full, align, height):
     assert strips[-1].rows.stop == size[0]
     assert all(first.rows.stop == second.rows.start for first, second in pairwise(strips))
     assert all(0 <= strip.halo.start < strip.halo.stop <= native[0] for strip in strips)
+
+
+@settings(max_examples=60)
+@given(native=st.integers(1, 300), full=st.integers(1, 2100), align=st.booleans())
+def test_rows_lie_exactly_where_halos_expect_them(native, full, align):
+    above, below, share = _neighbours(full, native, align, torch.device("cpu"))
+    positions = [_position(row, full, native, align) for row in range(full)]
+    assert above.tolist() == [min(int(position), native - 1) for position in positions]
+    assert (above + share).tolist() == positions
+    assert torch.equal(below, (above + 1).clamp(max=native - 1))
 
 
 @settings(max_examples=60)

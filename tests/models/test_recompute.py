@@ -140,6 +140,20 @@ def test_channels_last_and_bf16(kind: str) -> None:
 
 
 @kinds
+def test_the_backward_pass_may_have_other_casts(kind: str) -> None:
+    left = []
+    for which, casts in (("none", torch.bfloat16), (kind, torch.bfloat16), (kind, torch.float16), (kind, None)):
+        model = build("unet", {"width": 2, "depth": 1}, which)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = score(model, batch(2, (8, 12)))
+        with torch.autocast("cpu", dtype=casts, enabled=casts is not None):
+            loss.backward()
+        left.append({key: value.grad for key, value in model.named_parameters()})
+    for other in left[1:]:
+        assert_same(other, left[0])  # type: ignore[arg-type]
+
+
+@kinds
 def test_micro_batches_add_up(kind: str) -> None:
     grads = []
     for which in ("none", kind):
@@ -325,4 +339,24 @@ def test_a_change_that_autograd_would_not_see_is_refused() -> None:
         result = seen.square()
         hidden.add_(1)
     with pytest.raises(RecipeError, match="use none"):
+        result.sum().backward()
+
+
+def test_an_operation_that_reads_twice_is_refused() -> None:
+    class Square(torch.autograd.Function):
+        @staticmethod
+        @override
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        @override
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:
+            return gradient * (ctx.saved_tensors[0] + ctx.saved_tensors[0])
+
+    x = torch.ones(3, requires_grad=True)
+    with recomputing("norms", ()):
+        result = Square.apply(x.sigmoid())
+    with pytest.raises(RecipeError, match="reads what it saved twice in its backward pass: use none$"):
         result.sum().backward()

@@ -44,6 +44,26 @@ def test_training_goes_on_bit_for_bit(tmp_path, name):
         assert torch.equal(value, other.state_dict()[key]), key
 
 
+@pytest.mark.filterwarnings("ignore:.*which is a no-op")
+@pytest.mark.parametrize("fused", [None, True])
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_states_go_where_their_optimizer_reads_them(tmp_path, name, fused):
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[name]
+    momentum = {"momentum": 0.9} if name == "sgd" else {}
+    model, _ = parts()
+    optimizer = kind(model.parameters(), lr=0.01, fused=fused, **momentum)
+    step(model, optimizer, 0)
+    save_checkpoint(tmp_path / "last.safetensors", model, optimizer, {})
+
+    model.to("meta")  # stands for a GPU
+    optimizer = kind(model.parameters(), lr=0.01, fused=fused, **momentum)
+    load_checkpoint(tmp_path / "last.safetensors", model, optimizer)
+    places = {(key, value.device.type) for state in optimizer.state.values() for key, value in state.items()}
+    counted = {("step", "meta" if fused else "cpu")} if name != "sgd" else set()
+    moments = {"momentum_buffer"} if name == "sgd" else {"exp_avg", "exp_avg_sq"}
+    assert places == counted | {(key, "meta") for key in moments}
+
+
 def test_weights_stand_under_their_plain_names(tmp_path):
     model, optimizer = parts()
     save_weights(tmp_path / "best.safetensors", model, {"epoch": 1})

@@ -109,3 +109,10 @@ def test_one_kernel_updates_as_many_do(name, clip_norm, scaled):
 def test_a_fused_optimizer_goes_on_bit_for_bit(name):
     whole, parts = trained_steps(name, True), trained_steps(name, True, reload_after=2)
     assert all(map(torch.equal, whole[0], parts[0]))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_without_fusion_torch_chooses_how_many_at_a_time(name):
+    # "fused=False" would also switch off the kernels for lists of tensors, torch's default on GPUs.
+    optimizer = build_optimizer(MODELS.build("unet", 3, width=4, depth=2), OptimConfig(name=name, fused=False))
+    assert {(group["fused"], group["foreach"]) for group in optimizer.param_groups} == {(None, None)}

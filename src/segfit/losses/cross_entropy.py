@@ -186,7 +186,9 @@ class _Hardest:
             valid = self.pixels.target != IGNORE
             ordered = torch.where(valid, self.losses, -torch.inf).flatten().sort(descending=True).values
             last = (valid.sum() * self.share).ceil().long().clamp(min=1) - 1
-            chosen = (valid & (self.losses >= ordered[last])).to(self.losses.dtype)
+            # Not `ordered[last]`, which reads the index, and so waits for a GPU.
+            least = ordered.gather(0, last[None])
+            chosen = (valid & (self.losses >= least)).to(self.losses.dtype)
             weights = self.pixels.weights
             self.chosen = _Pixels(self.pixels.loss, self.pixels.target, chosen if weights is None else chosen * weights)
         return self.chosen

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from segfit.models import Output, Strip
 from segfit.models.outputs import STRIP_BYTES
+from segfit.models.recompute import keeps_graph
 
 __all__ = ["ClassMeasure", "Look", "Measure", "class_sum", "strip_sum"]
 
@@ -184,7 +185,7 @@ class _StripSum(torch.autograd.Function):
     @override
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         # A step takes the most memory here: the gradient is scaled in place unless it may be asked for again.
-        keep = _keeps_graph()
+        keep = keeps_graph()
         scaled = [
             None if g is None else (g * scale.to(g.dtype) if keep else g.mul_(scale.to(g.dtype))).to(dtype)
             for g, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
@@ -192,17 +193,11 @@ class _StripSum(torch.autograd.Function):
         return None, *scaled
 
 
-def _keeps_graph() -> bool:
-    """Whether the backward pass under way leaves its graph for another one (``retain_graph=True``)."""
-    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
-    return True if ask is None else bool(ask())
-
-
 def _own(scores: Tensor, native: Tensor) -> Tensor:
     """Return the scores in float32 at least, in memory that may be overwritten."""
     if scores.dtype.itemsize < 4:
         return scores.float()
-    shared = scores.untyped_storage().data_ptr() == native.untyped_storage().data_ptr()
+    shared = scores.untyped_storage()._cdata == native.untyped_storage()._cdata
     return scores.clone() if shared else scores
 
 

@@ -98,13 +98,13 @@ class Output(ABC):
         if height is None:
             row = 4 * len(self.native) * max(self.classes, self.native.shape[1]) * size[1]
             height = max(1, STRIP_BYTES.get(self.native.device.type, STRIP_BYTES["cuda"]) // row)
+        every = [slice(start, min(full, start + height)) for start in range(0, full, height)]
         same = self.native.shape[-2:] == size
+        if same:
+            yield from (Strip(size, rows, rows, None) for rows in every)
+            return
         above, below, share = _neighbours(full, native, self.align_corners, self.native.device)
-        for start in range(0, full, height):
-            rows = slice(start, min(full, start + height))
-            if same:
-                yield Strip(size, rows, rows, None)
-                continue
+        for rows in every:
             halo = slice(*_reach(rows, full, native, self.align_corners))
             yield Strip(size, rows, halo, (above[rows] - halo.start, below[rows] - halo.start, share[rows]))
 
@@ -265,9 +265,15 @@ def _reach(rows: slice, full: int, native: int, align_corners: bool) -> tuple[in
 def _neighbours(full: int, native: int, align_corners: bool, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Return the native row above each of the full-size rows, the one below, and the share of the latter, `(H,)` each.
 
-    Positions are computed in float64, so that they do not depend on the strip.
+    Positions are computed in float64, so that they do not depend on the strip, and on the device, so that it does not
+    wait for a copy. They are those of `_position` to the last bit: a halo begins with the row above its first one.
     """
-    positions = torch.tensor([_position(row, full, native, align_corners) for row in range(full)], dtype=torch.float64)
+    rows = torch.arange(full, dtype=torch.float64, device=device)
+    # A GPU divides by a number as it multiplies by its inverse, which rounds; by a tensor it divides.
+    if align_corners:
+        positions = rows * (native - 1) / rows.new_full((), max(1, full - 1))
+    else:
+        positions = ((rows + 0.5) * native / rows.new_full((), full) - 0.5).clamp(min=0.0)
     above = positions.long().clamp(max=native - 1)
     below = (above + 1).clamp(max=native - 1)
-    return above.to(device), below.to(device), (positions - above).clamp(max=1.0).to(device)
+    return above, below, (positions - above).clamp(max=1.0)

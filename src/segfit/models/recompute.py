@@ -24,7 +24,7 @@ from typing_extensions import override
 from segfit.errors import RecipeError
 from segfit.models.repeatable import ALLOCATING, CHEAP, EXPENSIVE, RELU, Function, drop, normalise, pool
 
-__all__ = ["Checkpointing", "recomputing"]
+__all__ = ["Checkpointing", "keeps_graph", "recomputing"]
 
 Checkpointing = Literal["none", "norms", "blocks"]
 """What is computed again: nothing; what is cheap; or also the convolutions and matrix products within each block."""
@@ -53,6 +53,12 @@ def recomputing(checkpointing: Literal["norms", "blocks"], blocks: Iterable[nn.M
         stack.enter_context(activations)
         yield
         activations.known.clear()
+
+
+def keeps_graph() -> bool:
+    """Whether the backward pass under way leaves its graph for another one (``retain_graph=True``)."""
+    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return True if ask is None else bool(ask())
 
 
 # --- activations -----------------------------------------------------------------------------------------------------
@@ -165,7 +171,8 @@ class _Call:
             if source.call is not None and source.call.fresh and source.value is None:
                 # What was made for this call alone may be overwritten.
                 return torch.relu_(args[0])
-        if self.casts == torch.is_autocast_enabled(self.device):
+        now = torch.is_autocast_enabled(self.device), torch.get_autocast_dtype(self.device)
+        if now == (self.casts, self.dtype) or not (now[0] or self.casts):
             return self.function(*args, **kwargs)  # type: ignore[no-any-return]
         with torch.autocast(self.device, dtype=self.dtype, enabled=self.casts, cache_enabled=False):
             return self.function(*args, **kwargs)  # type: ignore[no-any-return]
@@ -286,9 +293,16 @@ class _Activations(TorchFunctionMode):
     # --- backward: repeat them ---
 
     def unpack(self, saved: _Saved) -> Tensor:
-        """Return the tensor that autograd wanted to keep."""
+        """Return the tensor that autograd wanted to keep.
+
+        Raises:
+            RecipeError: it was returned before, in a backward pass that does not keep its graph.
+        """
         activation = saved.activation
-        assert activation is not None, "autograd refuses to go backward a second time unless told to keep the graph"
+        if activation is None:
+            raise RecipeError(
+                "train.checkpointing: an operation of the model reads what it saved twice in its backward pass: use none"
+            )
         if saved.serial in activation.uses:
             activation.uses.remove(saved.serial)
         with torch.no_grad():
@@ -297,7 +311,7 @@ class _Activations(TorchFunctionMode):
             if not made.wanted(saved.serial):
                 made.value = None
         self.made = [made for made in self.made if made.value is not None]
-        if not torch._C._autograd._get_current_graph_task_keep_graph():
+        if not keeps_graph():
             # What only this tensor was made of goes before its gradient comes.
             saved.activation = None
         return tensor

@@ -5,10 +5,9 @@ too. Nothing is allocated, no GPU is needed, and no weights or images are read.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from segfit.models import MODELS
 from segfit.models.outputs import STRIP_BYTES
 from segfit.planning.kernels import cpu_scratch, cuda_scratch
 from segfit.planning.rehearsal import BATCHES, batch, build, score
-from segfit.planning.thinning import few_strips
+from segfit.planning.thinning import few_images, few_strips
 from segfit.planning.tracker import Block, Tracker
 from segfit.training.parallel import Ranks
 from segfit.training.step import TrainStep
@@ -173,11 +172,13 @@ class _Trace:
     @contextmanager
     def fake(self) -> Iterator[None]:
         """Let what runs inside have shapes only."""
-        strips = patch.dict(STRIP_BYTES, {"cpu": STRIP_BYTES[self.device]})
-        # A fake storage has no address; who asks wants to know whether two tensors share one.
-        addresses = patch.object(torch.UntypedStorage, "data_ptr", lambda storage: storage._cdata)
-        with strips, addresses, FakeTensorMode(allow_non_fake_inputs=True), self.tracker:
-            yield
+        before = STRIP_BYTES["cpu"]
+        STRIP_BYTES["cpu"] = STRIP_BYTES[self.device]
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True), self.tracker:
+                yield
+        finally:
+            STRIP_BYTES["cpu"] = before
 
     def prepare(self) -> None:
         """Build the parts, and use the optimizer once: it allocates its state in the first step."""
@@ -219,8 +220,11 @@ class _Trace:
         """Score a batch of images whose original size is `size`."""
         start = self.tracker.now + 1
         # Sliding windows are averaged along the way from one strip to the next: there all of them are needed.
-        whole = self.recipe.evaluate.window == "whole"
-        with few_strips(self.tracker) if whole else nullcontext():
+        few = ExitStack()
+        if self.recipe.evaluate.window == "whole":
+            few.enter_context(few_strips(self.tracker))
+            few.enter_context(few_images(self.recipe.evaluate.batch or 1))
+        with few:
             score(self.model, self.loss, self.recipe, self.classes, size, CPU)
         return self._memory(start)
 

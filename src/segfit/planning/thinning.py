@@ -1,16 +1,18 @@
-"""Tracing a few of many equal strips: the first, one from the middle that stands for the others, and the last."""
+"""Tracing a few of many equal things: the first, the last, and of strips one from the middle that stands for others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
+import torch
 from torch import Tensor
 
+from segfit.evaluation import segment
+from segfit.evaluation.windows import Grid
 from segfit.models import Output, Strip
 from segfit.planning.tracker import Tracker
 
-__all__ = ["few_strips"]
+__all__ = ["few_images", "few_strips"]
 
 
 @contextmanager
@@ -36,8 +38,37 @@ def few_strips(tracker: Tracker) -> Iterator[None]:
         tracker.times = stand_for[id(strip)][1] if id(strip) in stand_for else 1
         return rows(output, strip, *args, **kwargs)
 
-    with patch.object(Output, "strips", thinned), patch.object(Output, "rows", counted):
-        try:
-            yield
-        finally:
-            tracker.times = 1
+    Output.strips, Output.rows = thinned, counted  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        Output.strips, Output.rows = strips, rows  # type: ignore[method-assign]
+        tracker.times = 1
+
+
+@contextmanager
+def few_images(count: int) -> Iterator[None]:
+    """Let only the first and the last of `count` equal images be labelled; the others get a map that nobody fills.
+
+    Images of a forward pass share its output to the end, and each leaves a map. So most is there at the first or at the
+    last of them.
+    """
+    grid_map = segment.grid_map  # type: ignore[attr-defined]
+    number = 0
+    kind: torch.dtype | None = None
+
+    def thinned(grid: Grid, outputs: Iterator[Output], size: tuple[int, int]) -> Tensor:
+        nonlocal number, kind
+        number += 1
+        if 1 < number < count:
+            output = next(outputs)
+            return output.native.new_empty(size, dtype=kind)
+        labels = grid_map(grid, outputs, size)
+        kind = labels.dtype
+        return labels
+
+    segment.grid_map = thinned  # type: ignore[attr-defined, assignment]
+    try:
+        yield
+    finally:
+        segment.grid_map = grid_map  # type: ignore[attr-defined]

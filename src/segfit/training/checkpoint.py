@@ -56,6 +56,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer) -> dict[
     tensors, facts = _read(path)
     _load(path, model, tensors)
     scalars = facts.pop("optimizer", {})
+    fused = {id(parameter) for group in optimizer.param_groups if group.get("fused") for parameter in group["params"]}
     for name, parameter in _named(model, optimizer).items():
         prefix = f"{PREFIX}{name}/"
         state: dict[str, Any] = {
@@ -63,14 +64,22 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer) -> dict[
         }
         state.update(scalars.get(name, {}))
         if state:
-            # Adam keeps its step count on the CPU; everything else lives with its parameter, in its memory format.
             optimizer.state[parameter] = {
-                key: value
-                if not isinstance(value, Tensor) or value.ndim == 0
-                else torch.empty_like(parameter).copy_(value)
+                key: _placed(key, value, parameter, id(parameter) in fused) if isinstance(value, Tensor) else value
                 for key, value in state.items()
             }
     return facts
+
+
+def _placed(key: str, value: Tensor, parameter: Tensor, fused: bool) -> Tensor:
+    """Return a tensor of a parameter's optimizer state where, and as, the optimizer would have made it.
+
+    Adam keeps its step count on the CPU, but a fused one reads it in its kernel; everything else lives with its
+    parameter, in its memory format.
+    """
+    if key != "step" and value.shape == parameter.shape:
+        return torch.empty_like(parameter).copy_(value)
+    return value.to(parameter.device) if fused else value
 
 
 def _named(model: nn.Module, optimizer: Optimizer) -> dict[str, nn.Parameter]:

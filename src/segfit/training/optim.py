@@ -30,10 +30,12 @@ def build_optimizer(model: Segmenter, config: OptimConfig) -> Optimizer:
         }
         for (pretrained, decayed), parameters in buckets.items()
     ]
+    # None, not False, which on a GPU would mean one parameter after the other: torch takes several at a time there.
+    fused = config.fused or None
     if config.name == "sgd":
-        return SGD(groups, lr=config.lr, momentum=config.momentum, fused=config.fused)
+        return SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
     kind = Adam if config.name == "adam" else AdamW
-    return kind(groups, lr=config.lr, betas=config.betas, fused=config.fused)
+    return kind(groups, lr=config.lr, betas=config.betas, fused=fused)
 
 
 def learning_rate(config: OptimConfig, step: int, total: int) -> float:
