@@ -37,7 +37,7 @@ from segfit.parts import (
     resolve,
 )
 from segfit.planning import devices
-from segfit.planning.plan import Plan, explain
+from segfit.planning.plan import Plan, Traces, explain
 from segfit.ship.predict import Predictor, overlay
 from segfit.ship.submission import read_submission, score_submission, write_submission
 from segfit.training.checkpoint import load_weights
@@ -282,11 +282,11 @@ def plan(
     given = [recipes] if isinstance(recipes, str | Path | Recipe) else recipes
     loaded = [overridden(recipe, overrides) for recipe in _matched(given)]
     target = _target(gpu, memory)
-    plans = []
+    plans, traces = list[Plan](), Traces()
     with waiting("planning") as progress:
         for number, recipe in enumerate(loaded):
             progress(number, len(loaded))
-            plans.append(_explained(recipe, target, gpus))
+            plans.append(_explained(recipe, target, gpus, traces))
     return plans
 
 
@@ -319,10 +319,12 @@ def _target(gpu: str | None, memory: str | None) -> devices.Device | None:
         raise RecipeError(f"--memory: {error}") from None
 
 
-def _explained(recipe: Recipe, target: devices.Device | None, gpus: int) -> Plan:
+def _explained(recipe: Recipe, target: devices.Device | None, gpus: int, traces: Traces) -> Plan:
     if target is None and recipe.train.fit is not None:
         wanted = fit_target(recipe.train.fit)
-        target = devices.named(wanted) if isinstance(wanted, Gpu) else devices.of_size(wanted)
+        # As in training, an amount of memory is the CPU's where the recipe says so, else that of a GPU.
+        like = devices.present(torch.device("cpu")) if recipe.train.device == "cpu" else None
+        target = devices.named(wanted) if isinstance(wanted, Gpu) else devices.of_size(wanted, like)
     if target is None:
         kind = hardware().device if recipe.train.device == "auto" else recipe.train.device
         if kind == "cpu" and gpus > 1:
@@ -333,7 +335,7 @@ def _explained(recipe: Recipe, target: devices.Device | None, gpus: int) -> Plan
     elsewhere = overridden(recipe, ["data.root=.", "train.device=auto"])
     there = Hardware(precisions={target.kind: target.precisions}, cores=1, cache=cache_folder())
     resolved = config.resolve(elsewhere, REGISTRIES, there)
-    return explain(resolved, classes=number_of_classes, images=images, device=target, world=gpus)
+    return explain(resolved, classes=number_of_classes, images=images, device=target, world=gpus, traces=traces)
 
 
 def _classes_and_images(recipe: Recipe) -> tuple[int, int]:

@@ -101,6 +101,8 @@ def test_a_dataset_that_is_there_is_counted(quickly, tiny_recipe):
         (["demo/unett", "--gpu", "t4"], "no recipe is called 'demo/unett' (did you mean 'demo/unet'?)"),
         (["papers/*", "--gpu", "t4"], "no shipped recipe matches 'papers/*'"),
         (["train.batch=3", "--gpu", "t4"], "name a recipe"),
+        (["demo/unet", "--gpu", "t4", "--out", "/proc/x/plan.json"], "--out: /proc/x cannot be made"),
+        (["demo/unet", "--gpu", "t4", "--out", "/"], "--out: / cannot be written"),
         (["demo/unet", "data.name=folder", "--gpu", "t4"], "data.root: say where the folder dataset is"),
         (["demo/unet", "data.name=folder", "data.root=/nowhere", "--gpu", "t4"], "/nowhere"),
         (["paper/unet-10", "labels.ratios=dataset", "--gpu", "t4"], "data.root: say where the ade20k dataset is"),
@@ -124,6 +126,29 @@ def test_wrong_input_is_one_line(cli, words, message):
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("segfit: ")
     assert done.stdout == ""
+
+
+def test_memory_is_the_cpus_where_the_recipe_trains_there(tiny_recipe):
+    """As in training: nothing is planned that the run would not do."""
+    recipe = tiny_recipe.model_copy(update={"train": tiny_recipe.train.model_copy(update={"fit": "2GB"})})
+    (plan,) = use.plan(recipe)
+    assert plan.device.kind == "cpu"
+    assert plan.device.memory == 2 * 10**9
+    assert plan.option.recipe.train.precision == "fp32"
+
+
+def test_equal_recipes_are_traced_once(tiny_recipe, monkeypatch):
+    from segfit.planning import plan as planning
+
+    traced, footprint = [], planning.footprint
+    monkeypatch.setattr(planning, "footprint", lambda *args, **more: traced.append(1) or footprint(*args, **more))
+    longer = tiny_recipe.model_copy(update={"name": "longer"})
+    alone = use.plan(tiny_recipe, memory="2GB")
+    once = len(traced)
+    both = use.plan([tiny_recipe, longer], memory="2GB")
+    assert len(traced) == 2 * once
+    assert both[0].facts() == alone[0].facts()
+    assert {**both[1].facts(), "recipe": "tiny"} == alone[0].facts()
 
 
 def test_several_gpus_need_a_kind_where_there_is_none(cli, monkeypatch):

@@ -73,8 +73,7 @@ def test_equals_the_mean_of_all_scores(kind, classes, inner, size, window, overl
     expected = plain(model, image, grid, size, weigh)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
         # Bands and strips of as few rows as large images have.
-        patch.setattr("segfit.evaluation.labelling.strip_rows", lambda output, width: rows)
-        patch.setattr("segfit.evaluation.sliding.strip_rows", lambda output, width: rows)
+        patch.setattr(Output, "rows_at_once", lambda output, width: rows)
         if not grid.wide:
             parts = list(mean_strips(grid, looks(model, image, grid), size, weigh))
             assert [row for part, _ in parts for row in range(part.start, part.stop)] == list(range(size[0]))
@@ -116,8 +115,7 @@ def test_windows_are_looked_at_when_their_rows_are_due() -> None:
             yield output
 
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr("segfit.evaluation.labelling.strip_rows", lambda output, width: 4)
-        patch.setattr("segfit.evaluation.sliding.strip_rows", lambda output, width: 4)
+        patch.setattr(Output, "rows_at_once", lambda output, width: 4)
         for rows, _ in mean_strips(grid, watched(), (64, 16)):
             assert len(asked) == sum(top < rows.stop for top in grid.tops)
 

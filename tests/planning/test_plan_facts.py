@@ -123,6 +123,9 @@ def test_what_was_measured_stands_beside_what_was_planned(full):
     )
     assert facts["planned_to_measured"] == 0.5
     assert facts["seconds_per_epoch"] == 20
+    here = {**full.facts(), "device": {"kind": "cpu"}}  # there the memory of the whole process is measured
+    training = {"memory": 10**9, "memory_kind": "resident in RAM", "images_per_second": 50.0}
+    assert measured_facts(here, training)["planned_to_measured"] is None
     nothing = measured_facts(full.facts(), {"memory": 0, "memory_kind": "", "images_per_second": 0.0})
     assert nothing["planned_to_measured"] is None
     assert nothing["seconds_per_epoch"] is None

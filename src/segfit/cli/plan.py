@@ -1,10 +1,12 @@
 """``segfit plan``."""
 
+import os
 from pathlib import Path
 
 import click
 
 from segfit.cli.common import PATH, as_json, show_json, wide_console
+from segfit.errors import RecipeError
 
 __all__ = ["plan"]
 
@@ -28,6 +30,8 @@ def plan(
     from segfit.folder import write_json
     from segfit.planning.report import PlanTable
 
+    if out is not None:
+        _check_writable(out)
     names = [word for word in words if "=" not in word]
     plans = use.plan(names, overrides=[word for word in words if "=" in word], gpu=gpu, memory=memory, gpus=gpus)
     facts = {"plans": [made.facts() for made in plans]}
@@ -39,3 +43,13 @@ def plan(
         return
     for device in dict.fromkeys(made.device.name for made in plans):
         wide_console().print(PlanTable([made for made in plans if made.device.name == device]))
+
+
+def _check_writable(out: Path) -> None:
+    """Find out before planning, which takes a while, that its result could not be kept."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(f"--out: {out.parent} cannot be made: {error.strerror or error}") from None
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise RecipeError(f"--out: {out} cannot be written: name a file in a folder that can")

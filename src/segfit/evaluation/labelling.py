@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from segfit.models import Output, Strip
-from segfit.models.outputs import STRIP_BYTES
 
-__all__ = ["best_classes", "filled_map", "label_map", "strip_rows", "strips"]
+__all__ = ["best_classes", "filled_map", "label_map", "strips"]
 
 
 @torch.inference_mode()
@@ -61,11 +60,4 @@ def strips(output: Output, size: tuple[int, int]) -> Iterator[Strip]:
     """Yield strips that make up `size` and suit the device, those of reduced scores, too."""
     height, width = output.native.shape[-2:]
     reduction = max(1.0, height / size[0])
-    return output.strips(size, strip_rows(output, max(size[1], int(width * reduction))))
-
-
-def strip_rows(output: Output, width: int) -> int:
-    """Return how many rows of `width` pixels suit the device: their scores, and what these are made of, in float32."""
-    device = output.native.device.type
-    row = 4 * len(output.native) * max(output.classes, output.native.shape[1]) * width
-    return max(1, STRIP_BYTES.get(device, STRIP_BYTES["cuda"]) // row)
+    return output.strips(size, output.rows_at_once(max(size[1], int(width * reduction))))

@@ -15,7 +15,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from segfit.evaluation.labelling import filled_map, label_map, strip_rows, strips
+from segfit.evaluation.labelling import filled_map, label_map, strips
 from segfit.evaluation.windows import Grid
 from segfit.models import Output, ScoreOutput, Strip
 
@@ -89,7 +89,7 @@ class _Mean:
         rows, columns = (weigh(side).to(device) for side in grid.window)
         self._weights = rows[:, None] * columns
         self._total = _summed(grid.tops, rows), _summed(grid.lefts, columns)
-        self._height = strip_rows(first, grid.size[1])
+        self._height = first.rows_at_once(grid.size[1])
         # As the scores of the windows come: where they are enlarged, pixel by pixel.
         enlarged = first.native.shape[-2:] != grid.window
         self._layout = torch.channels_last if enlarged else torch.contiguous_format

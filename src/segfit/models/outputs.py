@@ -87,6 +87,11 @@ class Output(ABC):
             return scores
         return F.interpolate(scores, size=size, mode="bilinear", align_corners=self.align_corners)
 
+    def rows_at_once(self, width: int) -> int:
+        """Return how many rows of `width` pixels suit the device: their scores and what makes them, in float32."""
+        row = 4 * len(self.native) * max(self.classes, self.native.shape[1]) * width
+        return max(1, STRIP_BYTES.get(self.native.device.type, STRIP_BYTES["cuda"]) // row)
+
     def strips(self, size: tuple[int, int], height: int | None = None) -> Iterator[Strip]:
         """Yield strips that together make up `size`, from top to bottom.
 
@@ -95,9 +100,7 @@ class Output(ABC):
             height: rows of a strip; by default as many as suit the device.
         """
         full, native = size[0], self.native.shape[-2]
-        if height is None:
-            row = 4 * len(self.native) * max(self.classes, self.native.shape[1]) * size[1]
-            height = max(1, STRIP_BYTES.get(self.native.device.type, STRIP_BYTES["cuda"]) // row)
+        height = height or self.rows_at_once(size[1])
         every = [slice(start, min(full, start + height)) for start in range(0, full, height)]
         same = self.native.shape[-2:] == size
         if same:

@@ -301,7 +301,8 @@ class _Activations(TorchFunctionMode):
         activation = saved.activation
         if activation is None:
             raise RecipeError(
-                "train.checkpointing: an operation of the model reads what it saved twice in its backward pass: use none"
+                "train.checkpointing: an operation of the model reads what it saved twice in its backward pass: "
+                "use none"
             )
         if saved.serial in activation.uses:
             activation.uses.remove(saved.serial)

@@ -79,12 +79,13 @@ class Planner:
         device: of each rank.
         world: number of ranks.
         predict: traces a recipe.
+        known: what was traced for such a device, by `memory_key`; more is added.
     """
 
-    def __init__(self, device: Device, world: int, predict: Predict) -> None:
+    def __init__(self, device: Device, world: int, predict: Predict, known: dict[str, Footprint] | None = None) -> None:
         self.device, self.world = device, world
         self._predict = predict
-        self._known: dict[str, Footprint] = {}
+        self._known = {} if known is None else known
 
     def option(self, recipe: Recipe, lever: Lever | None = None) -> Option:
         """Return what a recipe with a batch takes."""
@@ -188,10 +189,10 @@ class Planner:
         least = self.option(with_batch(_with(recipe, accumulate=1), self.world)).peak
         settings = f"{train.precision} and train.checkpointing={train.checkpointing}"
         more = "" if train.fit is not None else ", train.fit (precision and checkpointing are then chosen)"
+        room = f"{self.device.name} has room for {memory(self.device.room)} beside what libraries take"
         return RecipeError(
             f"train.{'fit' if train.fit is not None else 'batch'}: one image at a time with {settings} needs "
-            f"{memory(least)}, and {self.device.name} has room for {memory(self.device.room)}: shrink augment.size or "
-            f"the model (its width or backbone){more}"
+            f"{memory(least)}, and {room}: shrink augment.size or the model (its width or backbone){more}"
         )
 
     def _check_shares(self, recipe: Recipe) -> None:

@@ -8,10 +8,14 @@ from typing import Any
 from segfit.config import Recipe
 from segfit.planning.devices import CONTEXT, SLACK, Device
 from segfit.planning.fit import Lever, Option, Planner, Predict, roughly_largest
-from segfit.planning.footprint import footprint
+from segfit.planning.footprint import Footprint, footprint
 from segfit.planning.roofline import all_reduce_seconds, step_seconds
 
-__all__ = ["Plan", "explain", "measured_facts", "per_rank", "settle"]
+__all__ = ["Plan", "Traces", "explain", "measured_facts", "per_rank", "settle"]
+
+
+Traces = dict[tuple[int, int, str], dict[str, Footprint]]
+"""What equal recipes take, by number of classes and of ranks and by kind of device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +152,20 @@ def settle(recipe: Recipe, *, classes: int, images: int, device: Device, world: 
     return Plan(device=device, world=world, classes=classes, images=images, taken=taken)
 
 
-def explain(recipe: Recipe, *, classes: int, images: int, device: Device, world: int = 1) -> Plan:
-    """Return the plan that `settle` makes, with what would lower its memory and the largest batch of each; as there."""
-    planner = _planner(classes, device, world)
+def explain(
+    recipe: Recipe, *, classes: int, images: int, device: Device, world: int = 1, traces: Traces | None = None
+) -> Plan:
+    """Return the plan that `settle` makes, with what would lower its memory and the largest batch of each.
+
+    Args:
+        recipe: as in `settle`, like all others.
+        classes: that it learns.
+        images: in its training split.
+        device: what each rank has.
+        world: number of ranks.
+        traces: of recipes that were explained before; more are added.
+    """
+    planner = _planner(classes, device, world, traces)
     taken = planner.settle(recipe, images)
     offered = [*planner.levers(taken[-1])]
     last = [taken[-1], *offered][-1]
@@ -168,9 +183,10 @@ def explain(recipe: Recipe, *, classes: int, images: int, device: Device, world:
     )
 
 
-def _planner(classes: int, device: Device, world: int) -> Planner:
+def _planner(classes: int, device: Device, world: int, traces: Traces | None = None) -> Planner:
     predict: Predict = partial(footprint, classes=classes, world=world, device=device.kind)
-    return Planner(device, world, predict)
+    known = None if traces is None else traces.setdefault((classes, world, device.kind), {})
+    return Planner(device, world, predict, known)
 
 
 def per_rank(recipe: Recipe, world: int) -> int:
@@ -185,12 +201,13 @@ def measured_facts(plan: dict[str, Any], training: dict[str, Any]) -> dict[str, 
         plan: `Plan.facts` of the run.
         training: the run's ``training`` facts (see `metrics.json`).
     """
-    planned = plan["memory"]["peak"]
+    # On a CPU the measured memory is that of the process, libraries and loader included: another thing.
+    comparable = plan["device"]["kind"] == "cuda" and training["memory"]
     rate = training["images_per_second"]
     seconds = plan["training_images"] / rate if rate else None
     return {
         "memory": training["memory"],
         "memory_kind": training["memory_kind"],
-        "planned_to_measured": planned / training["memory"] if training["memory"] else None,
+        "planned_to_measured": plan["memory"]["peak"] / training["memory"] if comparable else None,
         "seconds_per_epoch": seconds,
     }

@@ -124,10 +124,12 @@ class TrainStep:
         """
         # The second micro-batch is the costlier one: the gradients of the first are there.
         chunks = zip(self._arranged(images).chunk(self.accumulate), masks.chunk(self.accumulate), strict=True)
+        # Not compiled: the layers, which see this rank alone now, would have to be compiled anew.
+        objective = _Objective(self.model, self.loss)
         with _alone(self.model):
             for (chunk, mask), _ in zip(chunks, range(2), strict=False):
                 target = mask.long()
-                self._backward(self._here, chunk, target, torch.ones((), device=target.device))
+                self._backward(objective, chunk, target, torch.ones((), device=target.device))
         self.drop_gradients()
 
     def _arranged(self, images: Tensor) -> Tensor:
