@@ -19,7 +19,8 @@ from PIL import Image
 import segfit
 from segfit.evaluation.records import Records, read_records
 
-VERBS = ["study", "train", "evaluate", "compare", "report", "predict", "submit", "score", "classes", "recipe", "data"]
+RUN_VERBS = ["evaluate", "compare", "report", "predict", "submit", "score"]
+VERBS = ["study", "plan", "train", *RUN_VERBS, "classes", "recipe", "data"]
 
 
 DATA_VERBS = [f"data {file.stem}" for file in sorted(Path(segfit.__file__).parent.glob("cli/data/[!_]*.py"))]
@@ -206,6 +207,20 @@ def test_predict_writes_what_the_api_predicts(trained, cli, scenes, tmp_path):
     with Image.open(tmp_path / "masks" / f"{image.stem}.overlay.jpg") as picture:
         assert picture.size == mask.shape[::-1]
     assert mask.max() < len(predictor.labels)
+
+
+def test_predict_takes_changes_of_the_stored_recipe(trained, cli, scenes, tmp_path):
+    from segfit.data.decode import read_image
+
+    image = sorted((scenes / "images" / "validation").iterdir())[0]
+    wide = np.tile(read_image(image), (1, 3, 1))
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    cli("predict", trained, tmp_path / "wide.png", "--out", tmp_path / "masks", "--set", "evaluate.window=sliding")
+    with Image.open(tmp_path / "masks" / "wide.png") as picture:
+        mask = np.asarray(picture)
+    assert (mask == segfit.load(trained, overrides=["evaluate.window=sliding"])(wide)).all()
+    done = cli("predict", trained, tmp_path / "wide.png", "--set", "evaluate.windows=sliding", check=2)
+    assert "did you mean" in done.stderr
 
 
 @pytest.mark.parametrize("code", ["pairs", "kaggle"])
