@@ -17,7 +17,7 @@ from segfit.training.tune import Tuning
 @pytest.fixture
 def quickly(monkeypatch):
     """Plan without looking for levers and the largest batch: one trace a recipe instead of six."""
-    monkeypatch.setattr(use, "explain", lambda recipe, **more: replace(settle(recipe, **more), largest=64))
+    monkeypatch.setattr(use, "explain", lambda recipe, traces, **more: replace(settle(recipe, **more), largest=64))
 
 
 def small(tiny, *changes):
