@@ -20,7 +20,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segfit.comparison.report import write_report, write_tables
     from segfit.comparison.table import compare
     from segfit.config import Recipe, load_recipe, load_study
     from segfit.curation.convert import convert
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from segfit.data.check import check_dataset
     from segfit.errors import UserError
     from segfit.parts import resolve
+    from segfit.report.write import write_report, write_tables
     from segfit.run import resume, study, train
     from segfit.use import classes, evaluate, load, plan, predict, score, submit
 
@@ -90,8 +90,8 @@ _HOMES = {
     "resume": "segfit.run",
     "study": "segfit.run",
     "train": "segfit.run",
-    "write_report": "segfit.comparison.report",
-    "write_tables": "segfit.comparison.report",
+    "write_report": "segfit.report.write",
+    "write_tables": "segfit.report.write",
 }
 
 

@@ -358,8 +358,10 @@ def _final_score(parts: Parts, folder: RunFolder, training: dict[str, Any]) -> N
     group.wait()
 
 
-def _examples(ids: Sequence[str], count: int) -> set[str]:
-    """Return `count` ids, evenly spread over the split: the same for every run on it."""
+def _examples(ids: Sequence[str], count: int | None) -> set[str]:
+    """Return `count` ids, or all, evenly spread over the split: the same for every run on it."""
+    if count is None:
+        return set(ids)
     if count == 0:
         return set()
     return {ids[i] for i in np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)}

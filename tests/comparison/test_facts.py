@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_folders import Fake, curve, edit_json, write_run
 
-from segfit.comparison.facts import Curves, learning_curves, overfit_epoch, read_run
+from run_folders import Fake, curve, edit_json, write_run
+from segfit.comparison.curves import Curves, learning_curves, overfit_epoch
+from segfit.comparison.facts import read_run
 from segfit.errors import RunError
 
 

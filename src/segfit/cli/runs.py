@@ -79,7 +79,7 @@ def compare(runs: tuple[Path, ...], form: Literal["json", "markdown", "csv", "la
 @as_json
 def report(runs: tuple[Path, ...], out: Path, tables: Path | None, as_json: bool) -> None:
     """Write one self-contained HTML file about several runs."""
-    from segfit.comparison.report import write_report, write_tables
+    from segfit.report.write import write_report, write_tables
 
     written = {"report": write_report(runs, out)}
     if tables is not None:

@@ -61,7 +61,7 @@ def study(study: str, overrides: tuple[str, ...], out: Path | None, as_json: boo
     paths = _resumable("the same command", lambda: run.study(study, folder, overrides=overrides))
     if not main_rank():
         return
-    from segfit.comparison.report import write_report, write_tables
+    from segfit.report.write import write_report, write_tables
 
     write_tables(paths, folder)
     page = write_report(paths, folder / "report.html")

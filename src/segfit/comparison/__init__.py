@@ -1,1 +1,1 @@
-"""From run folders to tables, figures and the report: facts are read, never recomputed."""
+"""What is true of several runs: facts of their folders, tables, statistics, budgets. Nothing is drawn here."""

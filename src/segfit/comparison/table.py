@@ -12,7 +12,8 @@ from rich.console import Group as RichGroup
 from rich.text import Text
 
 from segfit import units
-from segfit.comparison.facts import SCORES, RunFacts, ScoreName, Scores, read_run
+from segfit.comparison.curves import SCORES, ScoreName
+from segfit.comparison.facts import RunFacts, Scores, read_run
 from segfit.comparison.formats import Grid, markdown_text
 from segfit.config import Rest
 from segfit.errors import RunError

@@ -232,8 +232,11 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """How a model is scored: always at the original size of each image."""
+    """How a model is scored."""
 
+    protocol: Literal["original", "mmseg", "paper"] = "original"
+    """What is locked so that scores can be compared: original (input as trained, scored at each image's original size),
+    mmseg (short side 512, scored at the original size) or paper (squashed to the training size and scored there)."""
     resize: Literal["squash", "short-side"] | None = None
     """Input of the model: squashed to the training size, or its short side brought to it; by default as trained."""
     batch: Positive | None = None
@@ -242,12 +245,20 @@ class EvaluateConfig(Section):
     """Forward passes over the whole image, or over overlapping windows of the training size."""
     overlap: Annotated[float, Field(ge=0, lt=1)] = 1 / 3
     """Least share of a sliding window that its neighbour covers, too."""
+    weighting: Literal["uniform", "gaussian"] = "uniform"
+    """What overlapping windows count: everywhere the same, or more in their middle than at their borders."""
+    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0,)
+    """Test-time augmentation: the input is also seen at these sizes, and the probabilities are averaged."""
+    flip: bool = False
+    """Test-time augmentation: the mirrored input is seen, too."""
     score: Literal["dice", "miou"] = "dice"
     """Which metric chooses the best checkpoint and sorts tables: macro Dice or mean IoU over the classes that occur."""
     checkpoint: Literal["best", "last"] = "best"
     """Which checkpoint is scored when training ends (the paper scored the last one)."""
-    examples: Annotated[int, Field(ge=0)] = 8
-    """How many validation images keep their predicted mask in the run folder, for reports."""
+    boundary: Annotated[float, Field(gt=0, le=0.5)] = 0.02
+    """Distance within which boundary IoU and boundary F are measured, as a share of the image's diagonal."""
+    examples: Annotated[int, Field(ge=0)] | None = None
+    """How many validation images keep their predicted mask in the run folder, for reports; by default all of them."""
 
 
 class Recipe(Section):

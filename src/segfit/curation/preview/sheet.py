@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from segfit.comparison.style import FAINT, INK, MUTED, PAPER
 from segfit.curation.names import short_names
 from segfit.data import Image, Sample
 from segfit.data.augment.geometry import resample
+from segfit.drawing.style import FAINT, INK, MUTED, PAPER
 from segfit.labels import IGNORE, LabelSpace, Mask
 
 __all__ = ["Row", "draw_sheet"]

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from segfit.comparison.drawing import Drawing, styled
-from segfit.comparison.placement import shorten, text_width
-from segfit.comparison.style import FAINT, INK, MUTED, PAPER, new_figure, run_color
 from segfit.curation.names import short_names
 from segfit.curation.select import Selection
+from segfit.drawing.figure import Drawing, styled
+from segfit.drawing.placement import shorten, text_width
+from segfit.drawing.style import FAINT, INK, MUTED, PAPER, new_figure, run_color
 from segfit.errors import RecipeError
 from segfit.folder import replacing
 

@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from segfit import units
-from segfit.comparison.placement import shorten
 from segfit.curation.names import short_names
 from segfit.curation.select import Selection
+from segfit.drawing.placement import shorten
 
 __all__ = ["selection_facts", "selection_text"]
 

@@ -7,9 +7,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from numpy.typing import NDArray
 
 from segfit import units
-from segfit.comparison.drawing import Drawing, Plot, draw_all
-from segfit.comparison.placement import label_points, shorten
-from segfit.comparison.style import (
+from segfit.curation.names import short_names
+from segfit.curation.stats import Stats
+from segfit.curation.stats.tally import Tally
+from segfit.curation.stats.words import size_text
+from segfit.drawing.figure import Drawing, Plot, draw_all
+from segfit.drawing.placement import label_points, shorten
+from segfit.drawing.style import (
     FAINT,
     INK,
     MUTED,
@@ -20,10 +24,6 @@ from segfit.comparison.style import (
     run_color,
     run_marker,
 )
-from segfit.curation.names import short_names
-from segfit.curation.stats import Stats
-from segfit.curation.stats.tally import Tally
-from segfit.curation.stats.words import size_text
 
 __all__ = ["drawings"]
 

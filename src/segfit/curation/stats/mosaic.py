@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segfit import units
-from segfit.comparison.pictures import css_color, fit_inside, mask_uri, photo_uri, shrink_mask
 from segfit.curation.stats.tally import Tally
 from segfit.data import Record, Source, SourceMask
 from segfit.data.decode import read_pair
 from segfit.data.parallel import in_threads
+from segfit.drawing.pictures import css_color, fit_inside, mask_uri, photo_uri, shrink_mask
 from segfit.labels import IGNORE, LabelTable
 
 __all__ = ["Legend", "Tile", "choose", "tiles"]

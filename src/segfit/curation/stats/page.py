@@ -8,8 +8,6 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from segfit import __version__, units
-from segfit.comparison.pictures import css_color
-from segfit.comparison.style import theme
 from segfit.curation.names import short_names
 from segfit.curation.stats import Stats
 from segfit.curation.stats.figures import drawings
@@ -17,6 +15,8 @@ from segfit.curation.stats.mosaic import Tile, tiles
 from segfit.curation.stats.pairs import pairs
 from segfit.curation.stats.tally import Tally
 from segfit.curation.stats.words import findings, headline, size_text
+from segfit.drawing.pictures import css_color
+from segfit.drawing.style import theme
 from segfit.errors import DataError
 from segfit.folder import replacing
 
@@ -99,7 +99,7 @@ def write_stats_page(stats: Stats, out: str | Path) -> Path:
 
 def _page(stats: Stats) -> str:
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("segfit.curation.stats"), PackageLoader("segfit.comparison")]),
+        loader=ChoiceLoader([PackageLoader("segfit.curation.stats"), PackageLoader("segfit.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from segfit import units
-from segfit.comparison.facts import SCORES, overfit_epoch
+from segfit.comparison.curves import SCORES, overfit_epoch
 from segfit.comparison.table import Group, Row
 
 __all__ = ["Headline", "headline", "overfitting", "protocol_notes"]

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segfit.config import Recipe, build_recipe
+from segfit.evaluation.engine import Evaluation
+from segfit.evaluation.facts import evaluation_facts
+from segfit.evaluation.records import ImageRecord, Records, SparseConfusion, write_records
 from segfit.labels import LabelSpace, LabelTable, distinct_colors, select
 
 NAMES = ("sky", "wall", "grass", "tree", "water", "roof", "sun", "door")
@@ -40,7 +43,9 @@ class Fake:
     window: str = "whole"
     score: str = "dice"
     device_name: str = "Tesla T4"
-    pixels: int = 10_000_000
+    images: int = 200
+    history: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=lambda: {"name": "folder", "root": "missing"})
 
 
@@ -67,7 +72,8 @@ def recipe(fake: Fake) -> Recipe:
             "optim": {"name": "adam", "lr": 1e-3},
             "train": {"epochs": fake.epochs, "batch": fake.batch, "seed": fake.seed, "device": "cpu", "workers": 1},
             "evaluate": {"resize": fake.resize, "window": fake.window, "batch": fake.batch, "score": fake.score},
-        }
+        },
+        [f"{key}={value}" for key, value in fake.changes.items()],
     )
 
 
@@ -110,20 +116,51 @@ def iou(dice: float) -> float:
     return dice / (2 - dice)
 
 
-def metrics(fake: Fake) -> dict[str, Any]:
-    names = space(fake).names
-    rng = np.random.default_rng(fake.seed + fake.batch)
+def records(fake: Fake) -> list[ImageRecord]:
+    """Return what the run made of each image: the same images for all runs, better predictions for better runs.
+
+    `history` stands for chance (another seed): runs that differ only in it are about equally good.
+    """
+    classes = len(space(fake).names)
     shares = np.array(RATIOS if fake.names == NAMES else [1 / (i + 2) ** 1.2 for i in range(len(fake.names))])
-    shares = np.resize(shares, len(names))
-    shares = shares / shares.sum()
-    dices = np.clip(fake.quality * (0.5 + 0.9 * shares**0.25) + rng.normal(0, 0.06, len(names)), 0, 0.97)
+    shares = np.resize(shares, classes) / np.resize(shares, classes).sum()
+    luck = np.random.default_rng([fake.history, *fake.name.encode()]).normal(0, 0.03, classes)
+    return [_record(fake, number, shares, luck) for number in range(fake.images)]
+
+
+def _record(fake: Fake, number: int, shares: NDArray[np.float64], luck: NDArray[np.float64]) -> ImageRecord:
+    # What is there depends on the image alone, what is predicted on the run, too.
+    there = np.random.default_rng(number)
+    height, width = int(there.integers(40, 60)) * 10, 640
+    present = there.random(len(shares)) < np.clip(8 * shares, 0.05, 1)
+    present[np.argmax(shares)] = True
+    weights = np.where(present, shares * there.gamma(1.0, 1.0, len(shares)), 0)
+    target = there.multinomial(height * width, weights / weights.sum())
+    difficulty = there.normal(0, 0.1)
+    own = np.random.default_rng([number, fake.history, *fake.name.encode()])
+    confusion = np.zeros((len(shares), len(shares)), np.int64)
+    for row in np.flatnonzero(target):
+        usual = fake.quality + 0.15 * shares[row] ** 0.25 + luck[row] - difficulty + own.normal(0, 0.08)
+        right = float(np.clip(usual, 0.0, 0.99)) if fake.quality > 0.05 else 0.0
+        others = weights + 1e-3 * shares
+        others[row] = 0
+        others = (1 - right) * others / others.sum()
+        others[row] = right
+        confusion[row] = own.multinomial(target[row], others)
+    return ImageRecord(
+        id=f"view-{number:02}",
+        height=height,
+        width=width,
+        seconds=0.02 * (1 + own.random()),
+        confusion=SparseConfusion.of(confusion),
+    )
+
+
+def metrics(fake: Fake) -> dict[str, Any]:
+    made = records(fake)
+    classes = len(space(fake).names)
+    evaluation = Evaluation(confusion=Records.of(made, classes).total(), loss=0.7, records=made, seconds=41.5)
     best = max(curve(fake), key=lambda values: values["dice"])
-    per_class: list[dict[str, Any]] = [
-        {"name": name, "dice": d, "iou": iou(d), "accuracy": d**0.8, "pixels": round(s * fake.pixels)}
-        for name, d, s in zip(names, dices.tolist(), shares.tolist(), strict=True)
-    ]
-    mean = float(dices.mean())
-    first = float(shares.max())
     return {
         "training": {
             "epochs": fake.epochs,
@@ -138,27 +175,10 @@ def metrics(fake: Fake) -> dict[str, Any]:
             "best_score": best["dice"],
         },
         "evaluation": {
-            "split": "validation",
-            "images": 200,
+            **evaluation_facts(evaluation, space(fake), split="validation", checkpoint="best"),
             "resize": fake.resize,
             "window": fake.window,
-            "checkpoint": "best",
-            "seconds": 41.5,
-            "scores": scores(mean, float((dices * shares).sum()) ** 0.5),
-            "baseline": scores(2 * first / (1 + first) / len(names), first),
-            "per_class": per_class,
         },
-    }
-
-
-def scores(dice: float, accuracy: float) -> dict[str, float]:
-    return {
-        "dice": dice,
-        "miou": iou(dice),
-        "pixel_accuracy": accuracy,
-        "mean_accuracy": dice**0.9,
-        "frequency_weighted_iou": accuracy**1.5,
-        "dice_per_image": dice * 1.05,
     }
 
 
@@ -183,6 +203,7 @@ def write_run(folder: Path, fake: Fake, examples: dict[str, NDArray[np.uint8]] |
     """Write a run folder; `examples` maps record ids to predicted train ids."""
     folder.mkdir(parents=True)
     (folder / "recipe.json").write_text(recipe(fake).model_dump_json())
+    write_records(folder / "per_image.parquet", records(fake), len(space(fake).names))
     for name, value in {
         "labels": asdict(space(fake)),
         "environment": environment(fake),

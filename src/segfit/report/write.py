@@ -9,14 +9,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from segfit import __version__, units
-from segfit.comparison.examples import Example, examples_or_note
-from segfit.comparison.facts import SCORES
-from segfit.comparison.figures import FIGURE_CLASSES, drawings
-from segfit.comparison.headline import Headline, headline, overfitting, protocol_notes
-from segfit.comparison.style import RUNS, theme
+from segfit.comparison.curves import SCORES
 from segfit.comparison.table import Comparison, Group, compare
+from segfit.drawing.style import RUNS, theme
 from segfit.errors import RunError
 from segfit.folder import replacing
+from segfit.report.examples import Example, examples_or_note
+from segfit.report.figures import FIGURE_CLASSES, drawings
+from segfit.report.headline import Headline, headline, overfitting, protocol_notes
 
 __all__ = ["write_report", "write_tables"]
 
@@ -105,7 +105,7 @@ def write_tables(paths: Sequence[str | Path], folder: str | Path) -> Path:
 
 def _page(comparison: Comparison) -> str:
     environment = Environment(
-        loader=PackageLoader("segfit.comparison"),
+        loader=PackageLoader("segfit.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

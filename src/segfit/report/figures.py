@@ -9,10 +9,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from segfit import units
-from segfit.comparison.drawing import Drawing, Plot, draw_all
-from segfit.comparison.facts import SCORES, RunFacts, overfit_epoch
-from segfit.comparison.placement import label_points, shorten, spread, text_width
-from segfit.comparison.style import (
+from segfit.comparison.curves import SCORES, overfit_epoch
+from segfit.comparison.facts import RunFacts
+from segfit.comparison.table import BASELINE, Group
+from segfit.drawing.figure import Drawing, Plot, draw_all
+from segfit.drawing.placement import label_points, shorten, spread, text_width
+from segfit.drawing.style import (
     FAINT,
     INK,
     MUTED,
@@ -24,7 +26,6 @@ from segfit.comparison.style import (
     run_dash,
     run_marker,
 )
-from segfit.comparison.table import BASELINE, Group
 
 __all__ = ["FIGURES", "FIGURE_CLASSES", "drawings"]
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from segfit import units
 from segfit.comparison.facts import RunFacts
-from segfit.comparison.pictures import css_color, fit_inside, mask_uri, photo_uri, shrink_mask
 from segfit.comparison.table import Group
 from segfit.data import SOURCES, Image, Record, Source
 from segfit.data.decode import read_image, read_index_mask
+from segfit.drawing.pictures import css_color, fit_inside, mask_uri, photo_uri, shrink_mask
 from segfit.errors import DataError, UserError
 from segfit.labels import IGNORE, LabelSpace
 

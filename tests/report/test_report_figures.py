@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
-from run_folders import STUDY, Fake, edit_json, write_run
 
-from segfit.comparison.drawing import Drawing
-from segfit.comparison.figures import FIGURE_CLASSES, FIGURES, drawings
-from segfit.comparison.placement import label_points, shorten, spread
-from segfit.comparison.style import RUNS, STYLE, new_figure, run_color, run_dash, run_marker, theme
+from run_folders import STUDY, Fake, edit_json, write_run
 from segfit.comparison.table import Group, compare
+from segfit.drawing.figure import Drawing
+from segfit.drawing.placement import label_points, shorten, spread
+from segfit.drawing.style import RUNS, STYLE, new_figure, run_color, run_dash, run_marker, theme
+from segfit.report.figures import FIGURE_CLASSES, FIGURES, drawings
 
 SVG = "{http://www.w3.org/2000/svg}"
 

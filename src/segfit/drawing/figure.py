@@ -13,7 +13,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from segfit.comparison.style import FONTS, PAPER, STYLE, theme
+from segfit.drawing.style import FONTS, PAPER, STYLE, theme
 
 __all__ = ["Drawing", "Plot", "draw_all", "styled"]
 

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from run_folders import STUDY, Fake, draw, predict, write_dataset, write_run, write_study
 
-from segfit.comparison.examples import UNSCORED, WRONG, read_examples
-from segfit.comparison.headline import headline, overfitting, protocol_notes
-from segfit.comparison.report import write_report, write_tables
+from run_folders import STUDY, Fake, draw, predict, write_dataset, write_run, write_study
 from segfit.comparison.table import Group, compare
 from segfit.errors import DataError, RunError
 from segfit.labels import IGNORE
+from segfit.report.examples import UNSCORED, WRONG, read_examples
+from segfit.report.headline import headline, overfitting, protocol_notes
+from segfit.report.write import write_report, write_tables
 
 SIZE = (60, 80)
 
@@ -107,7 +108,7 @@ def test_figures_take_the_colors_of_the_page(source: str) -> None:
 
 
 def test_the_page_says_what_matters(page: Page) -> None:
-    assert "attention-unet-8 scored best: Dice 0.715" in page.text
+    assert "attention-unet-8 scored best: Dice 0.756" in page.text
     assert "majority class" in page.text
     assert "from then on only its training loss improved" in page.text
     assert "Dice = 2TP / (2TP + FP + FN)" in page.text
@@ -262,9 +263,9 @@ def test_a_prediction_of_an_unknown_class_is_refused(tmp_path: Path) -> None:
 
 def test_the_headline_names_margins_and_costs(tmp_path: Path) -> None:
     words = headline(group_of(tmp_path, *STUDY))
-    assert words.title == "attention-unet-8 scored best: Dice 0.715"
+    assert words.title == "attention-unet-8 scored best: Dice 0.756"
     text = " ".join(words.sentences)
-    assert "0.651 above always answering the most common class (0.063)" in text
+    assert "0.696 above always answering the most common class (0.060)" in text
     assert "0.036 above the runner-up, unet-8 (0.678)" in text
     assert "trained for 6 h 54 min on 2 x Tesla T4 with 4.6 GB of memory at the peak" in text
     assert "The least memory sufficed for unet-small: 1.2 GB for Dice 0.506." in text
@@ -279,7 +280,9 @@ def test_a_single_run_has_no_runner_up(tmp_path: Path) -> None:
 
 
 def test_equal_scores_are_shared(tmp_path: Path) -> None:
-    words = headline(group_of(tmp_path, Fake(name="a"), Fake(name="b")))
+    folders = [write_run(tmp_path / name, Fake(name=name)) for name in "ab"]
+    shutil.copyfile(folders[0] / "metrics.json", folders[1] / "metrics.json")
+    words = headline(compare(folders).groups[0])
     assert words.title.startswith("a and b share the best Dice: 0.")
     assert "less than 0.001 away from the runner-up" in words.sentences[0]
 

@@ -1,0 +1,1 @@
+"""How everything looks that segfit draws: figures, colours, the places of labels, and pictures in pages."""

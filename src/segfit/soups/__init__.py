@@ -1,0 +1,1 @@
+"""One model out of several: averages of weights, with their batch normalisation measured again."""
