@@ -20,6 +20,7 @@ from segfit.data.loader import EvalLoader, TrainLoader
 from segfit.data.sampling import rare_weights
 from segfit.errors import DataError
 from segfit.evaluation.engine import Evaluation, evaluate_model
+from segfit.evaluation.protocols import fit_of, scored_size
 from segfit.evaluation.segment import Segmentation
 from segfit.evaluation.windows import cut_of
 from segfit.labels import LabelSpace, LabelTable, select
@@ -177,16 +178,15 @@ class Parts:
 
     def _eval_loader(self, records: Sequence[Record]) -> EvalLoader:
         settings, workers = self.recipe.evaluate, self.recipe.train.workers
-        assert settings.resize is not None, "the recipe is resolved"
-        assert settings.batch is not None
+        assert settings.batch is not None, "the recipe is resolved"
         assert workers is not None
         return EvalLoader(
             self.source,
             records,
             self.labels,
-            size=self.recipe.augment.size,
-            resize=settings.resize,
+            fit=fit_of(self.recipe),
             batch=settings.batch,
+            scored=scored_size(self.recipe),
             rank=self.ranks.rank,
             world=self.ranks.world,
             workers=workers,

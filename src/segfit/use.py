@@ -22,6 +22,7 @@ from segfit.data.files import IMAGE_SUFFIXES
 from segfit.errors import DataError, RecipeError, RunError, did_you_mean
 from segfit.evaluation.engine import write_label_map
 from segfit.evaluation.facts import evaluation_facts, scores_facts
+from segfit.evaluation.protocols import fit_of
 from segfit.evaluation.records import write_records
 from segfit.evaluation.windows import cut_of
 from segfit.folder import RunFolder
@@ -95,14 +96,12 @@ def load(run: str | Path, *, checkpoint: Checkpoint | None = None, overrides: Se
     folder, recipe = _opened(run, overrides)
     chosen = checkpoint or recipe.evaluate.checkpoint
     labels = folder.labels()
-    assert recipe.evaluate.resize is not None, "the recipe is resolved"
     model = MODELS.build(recipe.model.name, len(labels), **recipe.model.options)
     load_weights(folder.best if chosen == "best" else folder.last, model)
     return Predictor(
         model.to(str(recipe.train.device)).eval(),
         labels,
-        size=recipe.augment.size,
-        resize=recipe.evaluate.resize,
+        fit=fit_of(recipe),
         device=torch.device(str(recipe.train.device)),
         precision=recipe.train.precision,
         cut=cut_of(recipe),

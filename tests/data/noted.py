@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from segfit.config import PRESETS, AugmentConfig
 from segfit.data import Record, SourceMask
+from segfit.data.augment import Fit
 from segfit.data.folder import Folder
 from segfit.data.loader import Batch, EvalLoader, TrainLoader
 from segfit.errors import UserError
@@ -62,7 +63,7 @@ def training(source: Folder, *, config: AugmentConfig = STRONG, batch: int = 4, 
 
 def evaluation(source: Folder, *, batch: int = 4, **options: int) -> EvalLoader:
     records, labels = source.records("train"), select(source.labels)
-    return EvalLoader(source, records, labels, size=(24, 32), resize="short-side", batch=batch, **options)
+    return EvalLoader(source, records, labels, fit=Fit((24, 32), "short-side"), batch=batch, **options)
 
 
 def assert_same(first: list[Batch], second: list[Batch]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import CODE, assert_aligned, blobs, largest_step, noise, plain, preset, with_borders
 
-from segfit.data.augment import augment, fit, rng_for
+from segfit.data.augment import Fit, augment, rng_for
 from segfit.data.augment.geometry import draw_view
 from segfit.labels import IGNORE
 
@@ -139,7 +139,7 @@ def test_shrinking_averages_instead_of_skipping() -> None:
         small, _ = augment(stripes, mask, plain(size), np.random.default_rng(0))
         assert (small == 127).all()
     area = cv2.resize(noise(192, 192)[0], (64, 64), interpolation=cv2.INTER_AREA)
-    np.testing.assert_array_equal(fit(noise(192, 192)[0], (64, 64), "squash"), area)
+    np.testing.assert_array_equal(Fit((64, 64), "squash")(noise(192, 192)[0]), area)
 
 
 @pytest.mark.parametrize("shape", [(201, 303), (257, 129), (99, 1000)])
@@ -148,7 +148,7 @@ def test_averaging_moves_nothing(shape: tuple[int, int]) -> None:
     image = np.zeros((*shape, 3), np.uint8)
     top, left = shape[0] // 3, shape[1] // 2
     image[top : top + 30, left : left + 40] = 255
-    small = fit(image, (32, 40), "squash")[..., 0].astype(float)
+    small = Fit((32, 40), "squash")(image)[..., 0].astype(float)
     rows, columns = np.arange(32) + 0.5, np.arange(40) + 0.5
     total = small.sum()
     assert (small.sum(1) @ rows) / total == pytest.approx((top + 15) * 32 / shape[0], abs=0.1)
@@ -272,22 +272,22 @@ def test_fit_squash_is_the_training_path() -> None:
     image, mask = noise(75, 130)
     for size in ((64, 64), (20, 33), (130, 75)):
         np.testing.assert_array_equal(
-            fit(image, size, "squash"), augment(image, mask, plain(size), rng_for(0, 0, ""))[0]
+            Fit(size, "squash")(image), augment(image, mask, plain(size), rng_for(0, 0, ""))[0]
         )
 
 
 @settings(max_examples=40)
 @given(height=sides, width=sides, size=sizes)
 def test_fit_short_side_keeps_the_ratio(height: int, width: int, size: tuple[int, int]) -> None:
-    rows, columns, _ = fit(noise(height, width)[0], size, "short-side").shape
+    rows, columns, _ = Fit(size, "short-side")(noise(height, width)[0]).shape
     assert min(rows, columns) == min(size)
     assert max(rows, columns) == round(max(height, width) * min(size) / min(height, width))
 
 
 def test_fit_at_the_right_size_changes_nothing() -> None:
     image, _ = noise(40, 70)
-    np.testing.assert_array_equal(fit(image, (40, 40), "short-side"), image)
-    np.testing.assert_array_equal(fit(image, (40, 70), "squash"), image)
+    np.testing.assert_array_equal(Fit((40, 40), "short-side")(image), image)
+    np.testing.assert_array_equal(Fit((40, 70), "squash")(image), image)
 
 
 # --- randomness ------------------------------------------------------------------------------------------------------

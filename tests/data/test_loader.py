@@ -8,7 +8,7 @@ import torch
 from noted import COUNT, STANDARD, STRONG, Noted, Pair, assert_same, error_of, evaluation, training, write
 from PIL import Image
 
-from segfit.data.augment import augment, choose_partner, fit, rng_for
+from segfit.data.augment import Fit, augment, choose_partner, rng_for
 from segfit.data.cache import prepare
 from segfit.data.decode import read_image
 from segfit.data.loader import Batch, TrainLoader
@@ -243,7 +243,7 @@ def test_groups_of_consecutive_records(source: Noted, labels: LabelSpace) -> Non
     samples = [sample for group in groups for sample in group]
     for sample, record in zip(samples, source.records("train"), strict=True):
         assert sample.id == record.id
-        np.testing.assert_array_equal(sample.image, fit(read_image(record.image), (24, 32), "short-side"))
+        np.testing.assert_array_equal(sample.image, Fit((24, 32), "short-side")(read_image(record.image)))
         np.testing.assert_array_equal(sample.mask, labels.encode(source.read_mask(record)))
 
 

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 import segfit
-from segfit.data.augment import fit
 from segfit.data.decode import read_image
 from segfit.errors import RunError
 from segfit.evaluation.windows import sliding
@@ -37,9 +36,9 @@ def wide_image() -> NDArray[np.uint8]:
 
 def plain(predictor: Predictor, image: NDArray[np.uint8], *, window: bool) -> NDArray[np.uint8]:
     """Return the label map by way of all scores at once."""
-    inner = fit(image, predictor.size, predictor.resize)
+    inner = predictor.fit(image)
     size = inner.shape[:2]
-    grid = sliding(size, window=predictor.size if window else size, overlap=0.5)
+    grid = sliding(size, window=predictor.fit.size if window else size, overlap=0.5)
     sums, counts = torch.zeros(1, len(predictor.labels), *size), torch.zeros(size)
     for rows, columns in grid.boxes():
         with torch.inference_mode():

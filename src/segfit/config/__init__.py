@@ -7,6 +7,7 @@ is what a run stores and what trains again identically.
 ``sections`` (what can be said) -> ``reading`` (from files and overrides) -> ``resolving`` (what follows from it).
 """
 
+from segfit.config.protocols import PROTOCOLS, ProtocolName
 from segfit.config.reading import build_recipe, load_recipe, load_study, merge, shipped, to_yaml
 from segfit.config.resolving import PRESETS, Hardware, resolve
 from segfit.config.sameness import adopt_settled, check_same
@@ -28,6 +29,7 @@ from segfit.config.sections import (
 
 __all__ = [
     "PRESETS",
+    "PROTOCOLS",
     "AugmentConfig",
     "Component",
     "DataConfig",
@@ -37,6 +39,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "OptimConfig",
+    "ProtocolName",
     "Recipe",
     "Rest",
     "Section",

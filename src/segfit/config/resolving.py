@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segfit.config.gpus import fit_target
+from segfit.config.protocols import PROTOCOLS
 from segfit.config.sections import AugmentConfig, Component, EvaluateConfig, Recipe, TrainConfig
 from segfit.errors import RecipeError
 from segfit.registry import Registry
@@ -165,8 +166,17 @@ def _resolve_train(train: TrainConfig, hardware: Hardware) -> TrainConfig:
 
 
 def _resolve_evaluate(recipe: Recipe) -> EvaluateConfig:
-    resize = recipe.evaluate.resize or ("squash" if recipe.augment.preset == "paper" else "short-side")
-    batch, train = recipe.evaluate.batch, recipe.train
+    settings, train = recipe.evaluate, recipe.train
+    locked = PROTOCOLS[settings.protocol].locked
+    for field, value in locked.items():
+        if getattr(settings, field) not in (None, value):
+            raise RecipeError(
+                f"evaluate.{field}: the protocol {settings.protocol} fixes it to {value}: leave it out, or use "
+                "evaluate.protocol=original"
+            )
+    usual = "squash" if recipe.augment.preset == "paper" else "short-side"
+    resize = settings.resize or locked.get("resize", usual)
+    batch = settings.batch
     if batch is None and train.batch != "auto":
         batch = max(1, train.batch // train.accumulate)
-    return recipe.evaluate.model_copy(update={"resize": resize, "batch": batch})
+    return settings.model_copy(update={"resize": resize, "batch": batch})

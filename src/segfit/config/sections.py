@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from segfit.config.protocols import ProtocolName
+
 __all__ = [
     "AugmentConfig",
     "Component",
@@ -234,7 +236,7 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     """How a model is scored."""
 
-    protocol: Literal["original", "mmseg", "paper"] = "original"
+    protocol: ProtocolName = "original"
     """What is locked so that scores can be compared: original (input as trained, scored at each image's original size),
     mmseg (short side 512, scored at the original size) or paper (squashed to the training size and scored there)."""
     resize: Literal["squash", "short-side"] | None = None

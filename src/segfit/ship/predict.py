@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from segfit.data import Image
-from segfit.data.augment import fit
+from segfit.data.augment import Fit
 from segfit.data.decode import Color, read_image
 from segfit.evaluation.segment import Segmentation
 from segfit.evaluation.windows import Cut, whole
@@ -26,8 +25,7 @@ class Predictor:
     Args:
         model: in evaluation mode, on `device`.
         labels: what the train ids mean.
-        size: the model's input size (height, width), as trained.
-        resize: how an image is brought to it.
+        fit: brings an image to the model's input size.
         device: where the model is.
         precision: of the forward pass.
         cut: chooses the windows of an image that was brought to the input size; by default it stays whole.
@@ -39,15 +37,14 @@ class Predictor:
         model: Segmenter,
         labels: LabelSpace,
         *,
-        size: tuple[int, int],
-        resize: Literal["squash", "short-side"],
+        fit: Fit,
         device: torch.device,
         precision: str,
         cut: Cut = whole,
         batch: int = 1,
     ) -> None:
         self.model, self.labels = model, labels
-        self.size, self.resize = size, resize
+        self.fit = fit
         self.device, self.precision = device, precision
         self._segment = Segmentation(model, cut=cut, batch=batch, device=device, precision=precision)
 
@@ -63,7 +60,7 @@ class Predictor:
             image = read_image(Path(image))
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"an image is an (H, W, 3) uint8 array, not {image.shape} {image.dtype}")
-        found = self._segment([fit(image, self.size, self.resize)], [(image.shape[0], image.shape[1])])
+        found = self._segment([self.fit(image)], [(image.shape[0], image.shape[1])])
         return found.maps[0].to(torch.uint8).cpu().numpy()
 
 

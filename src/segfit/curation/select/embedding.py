@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from segfit import use
 from segfit.console import waiting
 from segfit.data import Image
-from segfit.data.augment import fit
+from segfit.data.augment import Fit
 from segfit.data.decode import read_image
 from segfit.errors import RecipeError, did_you_mean
 from segfit.folder import RunFolder
@@ -75,7 +75,7 @@ def open_backbone(name: str, weights: Path | None, device: str) -> Backbone:
     return Backbone(
         name=name,
         weights=None,
-        size=predictor.size,
+        size=predictor.fit.size,
         device=predictor.device,
         features=lambda images: _widest_map(model, images),
     )
@@ -105,7 +105,7 @@ def _batches(images: Sequence[Path], size: tuple[int, int]) -> Iterator[NDArray[
     """Yield the images as `(B, H, W, 3)`; the next batch is decoded meanwhile, and no more than that."""
 
     def read(path: Path) -> Image:
-        return fit(read_image(path), size, "squash")
+        return Fit(size, "squash")(read_image(path))
 
     count = max(1, PIXELS // (size[0] * size[1]))
     with ThreadPoolExecutor() as threads:

@@ -11,7 +11,6 @@ sample depends on no other.
 
 import hashlib
 from collections.abc import Callable
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,12 +18,13 @@ import numpy as np
 from segfit.config import AugmentConfig
 from segfit.data import Image
 from segfit.data.augment.color import jitter_color
-from segfit.data.augment.geometry import Size, draw_view, resample
+from segfit.data.augment.fitting import Fit
+from segfit.data.augment.geometry import draw_view
 from segfit.data.augment.mixing import class_mix, copy_paste, cut_out
 from segfit.data.augment.quality import degrade
 from segfit.labels import IGNORE, Mask
 
-__all__ = ["Partner", "augment", "choose_partner", "fit", "rng_for"]
+__all__ = ["Fit", "Partner", "augment", "choose_partner", "rng_for"]
 
 Partner = Callable[[np.random.Generator], tuple[Image, Mask]]
 """Chooses another pair of the training split with the given generator and returns it decoded, in train ids."""
@@ -73,21 +73,6 @@ def augment(
     if drawn_cut < config.cutout:
         cut_out((image, mask), rectangle)
     return image, mask
-
-
-def fit(image: Image, size: Size, resize: Literal["squash", "short-side"]) -> Image:
-    """Bring an image `(h, w, 3)` to a model's input size, sampled as in training.
-
-    Args:
-        image: RGB.
-        size: (height, width) in training.
-        resize: ``squash`` to exactly `size`, or ``short-side``: to ``min(size)``, keeping the ratio of the sides.
-    """
-    height, width = image.shape[:2]
-    if resize == "short-side":
-        target, short = min(size), min(height, width)
-        size = round(height * target / short), round(width * target / short)
-    return resample(image, size)
 
 
 def _changed(image: Image, mask: Mask, config: AugmentConfig, rng: np.random.Generator) -> tuple[Image, Mask]:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from segfit.config import AugmentConfig
 from segfit.data import Image, Record, Sample, Source
-from segfit.data.augment import augment, choose_partner, fit, rng_for
+from segfit.data.augment import Fit, augment, choose_partner, rng_for
 from segfit.data.loader.memory import Fresh, Places, Shared
 from segfit.data.loader.pool import AHEAD, Note, Pool
 from segfit.data.loader.reading import FilePairs, Pairs, open_pairs
@@ -150,9 +150,9 @@ class EvalLoader:
         source: reads the masks.
         records: all records of the split.
         labels: what is learnt.
-        size: (height, width) in training.
-        resize: how an image is brought to the input size (see `segfit.data.augment.fit`).
+        fit: brings an image to the model's input size.
         batch: records per group.
+        scored: (height, width) of the masks; by default their own.
         rank: of this process.
         world: number of ranks.
         workers: loader processes of this rank; 0 loads in this process.
@@ -164,9 +164,9 @@ class EvalLoader:
         records: Sequence[Record],
         labels: LabelSpace,
         *,
-        size: tuple[int, int],
-        resize: Literal["squash", "short-side"],
+        fit: Fit,
         batch: int,
+        scored: tuple[int, int] | None = None,
         rank: int = 0,
         world: int = 1,
         workers: int = 0,
@@ -174,7 +174,7 @@ class EvalLoader:
         self.batch = batch
         self._groups = [range(len(records))[i : i + batch] for i in range(0, len(records), batch)][rank::world]
         pairs = FilePairs(source, records, labels)
-        self._pool = Pool(_Fit(pairs, size, resize), workers, pairs.name)
+        self._pool = Pool(_Samples(pairs, fit, scored), workers, pairs.name)
 
     def __len__(self) -> int:
         """Return the number of this rank's groups."""
@@ -238,12 +238,12 @@ class _Fill:
 
 
 @dataclass(frozen=True)
-class _Fit:
+class _Samples:
     """Makes groups of evaluation samples."""
 
     pairs: Pairs
-    size: tuple[int, int]
-    resize: Literal["squash", "short-side"]
+    fit: Fit
+    scored: tuple[int, int] | None
 
     def __call__(self, group: Sequence[int], note: Note) -> list[Sample]:
         return [self._sample(index, note) for index in group]
@@ -251,4 +251,10 @@ class _Fit:
     def _sample(self, index: int, note: Note) -> Sample:
         note(index)
         sample = self.pairs.read(index)
-        return Sample(id=sample.id, image=fit(sample.image, self.size, self.resize), mask=sample.mask)
+        return Sample(id=sample.id, image=self.fit(sample.image), mask=self._mask(sample.mask))
+
+    def _mask(self, mask: Mask) -> Mask:
+        if self.scored is None:
+            return mask
+        resized: Mask = cv2.resize(mask, self.scored[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        return resized
