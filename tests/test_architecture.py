@@ -31,6 +31,7 @@ ORDER = [
     "parts",
     "run",
     "use",
+    "forecast",
     "soups",
     "curation",
     "cli",

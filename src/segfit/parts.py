@@ -20,9 +20,8 @@ from segfit.data.loader import EvalLoader, TrainLoader
 from segfit.data.sampling import rare_weights
 from segfit.errors import DataError
 from segfit.evaluation.engine import Evaluation, evaluate_model
-from segfit.evaluation.protocols import fit_of, scored_size
+from segfit.evaluation.protocols import fit_of, scored_size, segmentation_of
 from segfit.evaluation.segment import Segmentation
-from segfit.evaluation.windows import cut_of
 from segfit.labels import LabelSpace, LabelTable, select
 from segfit.losses import LOSSES, Loss
 from segfit.models import MODELS, Segmenter
@@ -166,15 +165,7 @@ class Parts:
     @cached_property
     def segmentation(self) -> Segmentation:
         """The model as a function from images to label maps; it remembers how many at a time fit into memory."""
-        settings = self.recipe.evaluate
-        assert settings.batch is not None, "the recipe is resolved"
-        return Segmentation(
-            self.model,
-            cut=cut_of(self.recipe),
-            batch=settings.batch,
-            device=self.ranks.device,
-            precision=self.recipe.train.precision,
-        )
+        return segmentation_of(self.recipe, self.model, self.ranks.device)
 
     def _eval_loader(self, records: Sequence[Record]) -> EvalLoader:
         settings, workers = self.recipe.evaluate, self.recipe.train.workers
@@ -185,6 +176,7 @@ class Parts:
             records,
             self.labels,
             fit=fit_of(self.recipe),
+            scales=settings.scales,
             batch=settings.batch,
             scored=scored_size(self.recipe),
             rank=self.ranks.rank,

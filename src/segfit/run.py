@@ -16,6 +16,7 @@ from segfit.errors import RecipeError, RunError, UserError
 from segfit.evaluation.engine import write_label_map
 from segfit.evaluation.facts import evaluation_facts
 from segfit.evaluation.metrics import scores
+from segfit.evaluation.protocols import protocol_facts
 from segfit.evaluation.records import write_records
 from segfit.folder import RunFolder, write_json
 from segfit.losses import Loss
@@ -347,13 +348,13 @@ def _final_score(parts: Parts, folder: RunFolder, training: dict[str, Any]) -> N
         if name in kept:
             write_label_map(folder.examples / f"{name}.png", prediction, parts.labels.colors)
 
-    evaluation = parts.score(parts.validation, on_image=keep)
+    evaluation = parts.score(parts.validation, boundary=settings.boundary, on_image=keep)
     if group.main:
         write_records(folder.per_image_file, evaluation.records, len(parts.labels))
         facts = evaluation_facts(
             evaluation, parts.labels, split=parts.recipe.data.validation, checkpoint=settings.checkpoint
         )
-        scored = {**facts, "resize": settings.resize, "window": settings.window}
+        scored = {**facts, **protocol_facts(parts.recipe)}
         write_json(folder.metrics_file, {"training": training, "evaluation": scored})
     group.wait()
 

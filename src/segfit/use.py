@@ -1,7 +1,6 @@
-"""Verbs before and after training: plan; evaluate, load, predict, submit, score. The run folder stays as it is."""
+"""Verbs after training: evaluate, load, predict, submit, score; and classes. The run folder stays as it is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,25 +10,20 @@ import torch
 from numpy.typing import NDArray
 
 from segfit import config
-from segfit.config import Hardware, Recipe
-from segfit.config.gpus import Gpu, find_gpu, fit_target
-from segfit.console import waiting
-from segfit.data import SOURCES, Record, Source, SourceMask
+from segfit.config import PROTOCOLS, ProtocolName, Recipe
+from segfit.data import Record, Source, SourceMask
 from segfit.data.ade20k import published_labels
 from segfit.data.decode import read_image
-from segfit.data.disk import cache_folder
 from segfit.data.files import IMAGE_SUFFIXES
 from segfit.errors import DataError, RecipeError, RunError, did_you_mean
 from segfit.evaluation.engine import write_label_map
 from segfit.evaluation.facts import evaluation_facts, scores_facts
-from segfit.evaluation.protocols import fit_of
+from segfit.evaluation.protocols import fit_of, protocol_facts, segmentation_of
 from segfit.evaluation.records import write_records
-from segfit.evaluation.windows import cut_of
 from segfit.folder import RunFolder
 from segfit.labels import select
 from segfit.models import MODELS
 from segfit.parts import (
-    REGISTRIES,
     Parts,
     build_source,
     label_space,
@@ -37,16 +31,13 @@ from segfit.parts import (
     overridden,
     resolve,
 )
-from segfit.planning import devices
-from segfit.planning.plan import Plan, Traces, explain
 from segfit.ship.predict import Predictor, overlay
 from segfit.ship.submission import read_submission, score_submission, write_submission
 from segfit.training.checkpoint import load_weights
 from segfit.training.device import hardware
 from segfit.training.parallel import ranks
-from segfit.units import parse_memory
 
-__all__ = ["classes", "evaluate", "load", "plan", "predict", "score", "submit"]
+__all__ = ["HERE", "check_classes", "classes", "evaluate", "load", "opened", "predict", "score", "submit"]
 
 Checkpoint = Literal["best", "last"]
 
@@ -55,6 +46,7 @@ def evaluate(
     run: str | Path,
     *,
     split: str | None = None,
+    protocol: ProtocolName | None = None,
     checkpoint: Checkpoint | None = None,
     overrides: Sequence[str] = (),
     per_image: str | Path | None = None,
@@ -63,23 +55,35 @@ def evaluate(
 
     Args:
         run: a run folder.
+        protocol: way of scoring (see `config.PROTOCOLS`); by default the recipe's. What it fixes replaces what the
+            recipe says.
         split: what to score; by default the recipe's validation split.
         checkpoint: by default the recipe's choice.
         overrides: on the stored recipe: another ``data.root``, ``evaluate.resize``, ``train.device`` …
         per_image: file for the counts of each image, like the run folder's ``per_image.parquet``.
     """
-    folder, recipe = _opened(run, overrides)
+    folder, recipe = opened(run, [*_under(protocol), *overrides])
     chosen = checkpoint or recipe.evaluate.checkpoint
     with ranks(str(recipe.train.device)) as group:
         parts = Parts(recipe, group, folder.labels())
-        _check_classes(parts, folder)
+        check_classes(parts, folder)
         records = _split(parts.source, recipe, split)
         load_weights(folder.best if chosen == "best" else folder.last, parts.model)
-        evaluation = parts.score(records)
+        evaluation = parts.score(records, boundary=recipe.evaluate.boundary)
         if per_image is not None and group.main:
             write_records(Path(per_image), evaluation.records, len(parts.labels))
         facts = evaluation_facts(evaluation, parts.labels, split=split or recipe.data.validation, checkpoint=chosen)
-        return {**facts, "resize": recipe.evaluate.resize, "window": recipe.evaluate.window}
+        return {**facts, **protocol_facts(recipe)}
+
+
+def _under(protocol: ProtocolName | None) -> list[str]:
+    """Return the overrides that put a stored recipe under a protocol: what protocols fix is derived again."""
+    if protocol is None:
+        return []
+    if protocol not in PROTOCOLS:
+        raise RecipeError(f"protocol: there is no {protocol!r}{did_you_mean(str(protocol), PROTOCOLS)}")
+    fixed = {field for known in PROTOCOLS.values() for field in known.locked}
+    return [f"evaluate.protocol={protocol}", *(f"evaluate.{field}=null" for field in sorted(fixed))]
 
 
 def load(run: str | Path, *, checkpoint: Checkpoint | None = None, overrides: Sequence[str] = ()) -> Predictor:
@@ -93,20 +97,14 @@ def load(run: str | Path, *, checkpoint: Checkpoint | None = None, overrides: Se
         checkpoint: by default the recipe's choice.
         overrides: on the stored recipe (``train.device=cpu``).
     """
-    folder, recipe = _opened(run, overrides)
+    folder, recipe = opened(run, overrides)
     chosen = checkpoint or recipe.evaluate.checkpoint
     labels = folder.labels()
     model = MODELS.build(recipe.model.name, len(labels), **recipe.model.options)
     load_weights(folder.best if chosen == "best" else folder.last, model)
-    return Predictor(
-        model.to(str(recipe.train.device)).eval(),
-        labels,
-        fit=fit_of(recipe),
-        device=torch.device(str(recipe.train.device)),
-        precision=recipe.train.precision,
-        cut=cut_of(recipe),
-        batch=recipe.evaluate.batch or 1,
-    )
+    device = torch.device(str(recipe.train.device))
+    segment = segmentation_of(recipe, model.to(device).eval(), device)
+    return Predictor(segment, labels, fit=fit_of(recipe), scales=recipe.evaluate.scales)
 
 
 def predict(
@@ -165,7 +163,7 @@ def submit(
     if images:
         items = [(file.stem, file) for file in list_images(images)]
     else:
-        _, recipe = _opened(run, overrides)
+        _, recipe = opened(run, overrides)
         items = [(record.id, record.image) for record in _split(build_source(recipe), recipe, split)]
     predictor = load(run, checkpoint=checkpoint, overrides=overrides)
 
@@ -194,7 +192,7 @@ def score(
     """
     read = read_submission(Path(submission))
     if not isinstance(against, Recipe) and RunFolder(against).exists():
-        folder, recipe = _opened(against, overrides)
+        folder, recipe = opened(against, overrides)
         source, labels = build_source(recipe), folder.labels()
     else:
         recipe = resolve(overridden(against, [*HERE, *overrides]))
@@ -248,115 +246,6 @@ def classes(overrides: Sequence[str] = ()) -> dict[str, Any]:
     return {"classes": rows, "coverage": labels.coverage}
 
 
-# --- before training -------------------------------------------------------------------------------------------------
-
-ADE20K_IMAGES = 20_210
-"""Training images of the published dataset."""
-
-
-def plan(
-    recipes: str | Path | Recipe | Sequence[str | Path | Recipe],
-    *,
-    overrides: Sequence[str] = (),
-    gpu: str | None = None,
-    memory: str | None = None,
-    gpus: int = 1,
-) -> list[Plan]:
-    """Return what recipes will take: memory, largest batch, time, and what would lower them. Nothing is allocated.
-
-    ADE20K and the synthetic scenes need not be there: their classes and numbers of images are known.
-
-    Args:
-        recipes: one or several; recipes, what `load_recipe` reads, or patterns of shipped names (``paper/*``).
-        overrides: on all of them.
-        gpu: plan for this one (see `config.gpus`).
-        memory: plan for a GPU with so much: ``16GB``. With neither: for ``train.fit``, or for this machine.
-        gpus: number of them.
-
-    Raises:
-        UserError: there is no such recipe, GPU or dataset; or an automatic batch, or ``train.fit``, cannot fit.
-    """
-    if gpu is not None and memory is not None:
-        raise RecipeError("--gpu and --memory exclude each other: a GPU has its own memory")
-    given = [recipes] if isinstance(recipes, str | Path | Recipe) else recipes
-    loaded = [overridden(recipe, overrides) for recipe in _matched(given)]
-    target = _target(gpu, memory)
-    plans, traces = list[Plan](), Traces()
-    with waiting("planning") as progress:
-        for number, recipe in enumerate(loaded):
-            progress(number, len(loaded))
-            plans.append(_explained(recipe, target, gpus, traces))
-    return plans
-
-
-def _matched(given: Sequence[str | Path | Recipe]) -> list[str | Path | Recipe]:
-    """Return what is given, patterns replaced by the shipped recipes that they match.
-
-    Raises:
-        RecipeError: nothing is given, or a pattern matches nothing.
-    """
-    known, found = config.shipped("recipe"), list[str | Path | Recipe]()
-    for one in given:
-        is_pattern = isinstance(one, str) and any(sign in one for sign in "*?[")
-        matches = [name for name in known if fnmatchcase(name, str(one))] if is_pattern else [one]
-        if not matches:
-            raise RecipeError(f"no shipped recipe matches {str(one)!r}{did_you_mean(str(one), known)}")
-        found += matches
-    if not found:
-        raise RecipeError("name a recipe (segfit recipe list)")
-    return found
-
-
-def _target(gpu: str | None, memory: str | None) -> devices.Device | None:
-    if gpu is not None:
-        return devices.named(find_gpu(gpu))
-    if memory is None:
-        return None
-    try:
-        return devices.of_size(parse_memory(memory))
-    except ValueError as error:
-        raise RecipeError(f"--memory: {error}") from None
-
-
-def _explained(recipe: Recipe, target: devices.Device | None, gpus: int, traces: Traces) -> Plan:
-    if target is None and recipe.train.fit is not None:
-        wanted = fit_target(recipe.train.fit)
-        # As in training, an amount of memory is the CPU's where the recipe says so, else that of a GPU.
-        like = devices.present(torch.device("cpu")) if recipe.train.device == "cpu" else None
-        target = devices.named(wanted) if isinstance(wanted, Gpu) else devices.of_size(wanted, like)
-    if target is None:
-        kind = hardware().device if recipe.train.device == "auto" else recipe.train.device
-        if kind == "cpu" and gpus > 1:
-            raise RecipeError("--gpus: there is no GPU here: say which kind is meant (--gpu NAME or --memory SIZE)")
-        target = devices.present(torch.device(kind))
-    number_of_classes, images = _classes_and_images(recipe)
-    # Where the data is does not matter any more, and the planned device need not be here.
-    elsewhere = overridden(recipe, ["data.root=.", "train.device=auto"])
-    there = Hardware(precisions={target.kind: target.precisions}, cores=1, cache=cache_folder())
-    resolved = config.resolve(elsewhere, REGISTRIES, there)
-    return explain(resolved, classes=number_of_classes, images=images, device=target, world=gpus, traces=traces)
-
-
-def _classes_and_images(recipe: Recipe) -> tuple[int, int]:
-    """Return how many classes a recipe learns, from how many images; without the dataset where it is known.
-
-    Raises:
-        UserError: the dataset is not known and not there.
-    """
-    data, labels = recipe.data, recipe.labels
-    if data.root is None and data.name in {"ade20k", "scenes"} and labels.ratios == "published":
-        options = SOURCES.options(data.name, data.options)
-        images = options.get("train_images", ADE20K_IMAGES)
-        space = select(published_labels(), top=labels.top, classes=labels.classes, rest=labels.rest)
-        return len(space), min(images, data.limit_train or images)
-    here = resolve(overridden(recipe, HERE))
-    source = build_source(here)
-    records = source.records(here.data.train)[: data.limit_train]
-    if not records:
-        raise DataError(f"{here.data.root}: the split {here.data.train!r} has no images")
-    return len(label_space(here, source)), len(records)
-
-
 def list_images(paths: Sequence[str | Path]) -> list[Path]:
     """Return the image files that `paths` name, folders replaced by the images in them.
 
@@ -393,7 +282,7 @@ def _split(source: Source, recipe: Recipe, split: str | None) -> list[Record]:
     return records
 
 
-def _check_classes(parts: Parts, folder: RunFolder) -> None:
+def check_classes(parts: Parts, folder: RunFolder) -> None:
     """Refuse to score a model on data, or under overrides, whose classes are not those that it learnt."""
     if parts.recipe.labels.ratios == "dataset":
         return  # the choice depends on the training masks, which need not be here
@@ -409,7 +298,7 @@ HERE = ["train.device=auto", "train.precision=auto", "train.workers=null"]
 """Overrides that fit a recipe to this machine: for what follows training it does not matter where that was."""
 
 
-def _opened(run: str | Path, overrides: Sequence[str]) -> tuple[RunFolder, Recipe]:
+def opened(run: str | Path, overrides: Sequence[str]) -> tuple[RunFolder, Recipe]:
     """Return a run and its recipe, fit for this machine: where it was trained does not matter any more."""
     folder = RunFolder(run).open()
     stored = folder.recipe()

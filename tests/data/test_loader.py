@@ -243,7 +243,7 @@ def test_groups_of_consecutive_records(source: Noted, labels: LabelSpace) -> Non
     samples = [sample for group in groups for sample in group]
     for sample, record in zip(samples, source.records("train"), strict=True):
         assert sample.id == record.id
-        np.testing.assert_array_equal(sample.image, Fit((24, 32), "short-side")(read_image(record.image)))
+        np.testing.assert_array_equal(sample.images[0], Fit((24, 32), "short-side")(read_image(record.image)))
         np.testing.assert_array_equal(sample.mask, labels.encode(source.read_mask(record)))
 
 
@@ -263,5 +263,5 @@ def test_workers_change_nothing_and_the_loader_can_be_read_again(source: Noted) 
         for group, wanted in zip(helped, evaluation(source), strict=True):
             for sample, reference in zip(group, wanted, strict=True):
                 assert sample.id == reference.id
-                np.testing.assert_array_equal(sample.image, reference.image)
+                np.testing.assert_array_equal(sample.images[0], reference.images[0])
                 np.testing.assert_array_equal(sample.mask, reference.mask)

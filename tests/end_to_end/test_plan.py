@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 
 import segfit
-from segfit import run, use
+from segfit import forecast, run
 from segfit.config import build_recipe, shipped
 from segfit.folder import RunFolder
 from segfit.planning.plan import settle
@@ -17,7 +17,7 @@ from segfit.training.tune import Tuning
 @pytest.fixture
 def quickly(monkeypatch):
     """Plan without looking for levers and the largest batch: one trace a recipe instead of six."""
-    monkeypatch.setattr(use, "explain", lambda recipe, traces, **more: replace(settle(recipe, **more), largest=64))
+    monkeypatch.setattr(forecast, "explain", lambda recipe, traces, **more: replace(settle(recipe, **more), largest=64))
 
 
 def small(tiny, *changes):
@@ -51,7 +51,7 @@ def test_a_recipe_is_planned_for_a_gpu_without_its_data(cli, tmp_path, tiny):
 
 
 def test_patterns_name_shipped_recipes(quickly, tiny):
-    plans = use.plan("paper/unet-*", gpu="t4", overrides=small(tiny, "model.depth=1"))
+    plans = forecast.plan("paper/unet-*", gpu="t4", overrides=small(tiny, "model.depth=1"))
     assert [f"paper/{plan.recipe.name}" for plan in plans] == [
         name for name in shipped("recipe") if name.startswith("paper/unet-")
     ]
@@ -76,13 +76,13 @@ def test_the_table_fits_into_a_terminal(quickly, tiny, columns):
 
 def test_the_scenes_need_not_be_drawn(quickly, tiny, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (plan,) = use.plan("demo/unet", gpu="3090", overrides=small(tiny, "model.depth=1", "data.train_images=77"))
+    (plan,) = forecast.plan("demo/unet", gpu="3090", overrides=small(tiny, "model.depth=1", "data.train_images=77"))
     assert plan.images == 77
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dataset_that_is_there_is_counted(quickly, tiny_recipe):
-    (plan,) = use.plan(tiny_recipe, memory="2GB")
+    (plan,) = forecast.plan(tiny_recipe, memory="2GB")
     assert plan.images == 12
     assert plan.classes == len(segfit.classes([f"data.root={tiny_recipe.data.root}"])["classes"])
 
@@ -131,7 +131,7 @@ def test_wrong_input_is_one_line(cli, words, message):
 def test_memory_is_the_cpus_where_the_recipe_trains_there(tiny_recipe):
     """As in training: nothing is planned that the run would not do."""
     recipe = tiny_recipe.model_copy(update={"train": tiny_recipe.train.model_copy(update={"fit": "2GB"})})
-    (plan,) = use.plan(recipe)
+    (plan,) = forecast.plan(recipe)
     assert plan.device.kind == "cpu"
     assert plan.device.memory == 2 * 10**9
     assert plan.option.recipe.train.precision == "fp32"
@@ -143,9 +143,9 @@ def test_equal_recipes_are_traced_once(tiny_recipe, monkeypatch):
     traced, footprint = [], planning.footprint
     monkeypatch.setattr(planning, "footprint", lambda *args, **more: traced.append(1) or footprint(*args, **more))
     longer = tiny_recipe.model_copy(update={"name": "longer"})
-    alone = use.plan(tiny_recipe, memory="2GB")
+    alone = forecast.plan(tiny_recipe, memory="2GB")
     once = len(traced)
-    both = use.plan([tiny_recipe, longer], memory="2GB")
+    both = forecast.plan([tiny_recipe, longer], memory="2GB")
     assert len(traced) == 2 * once
     assert both[0].facts() == alone[0].facts()
     assert {**both[1].facts(), "recipe": "tiny"} == alone[0].facts()

@@ -1,5 +1,6 @@
 """The confusion matrix against a count by hand and against torchmetrics."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from segfit.evaluation.confusion import confusion_matrix
+from segfit.evaluation.confusion import _count_on_cpu, _count_on_gpu, confusion_matrix
 from segfit.labels import IGNORE
+
+Count = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 
 
 @st.composite
@@ -70,10 +73,55 @@ def test_what_is_predicted_on_ignored_pixels_does_not_matter() -> None:
     assert confusion_matrix(target, torch.arange(9).view(3, 3), 9).sum() == 0
 
 
-@pytest.mark.parametrize(("target", "prediction"), [(0, 2), (0, IGNORE), (0, -1), (2, 0), (3, 0), (-1, 0)])
-def test_an_id_out_of_range_is_never_counted_elsewhere(target: int, prediction: int) -> None:
+# Those beyond a byte would be ids of classes if their upper bits were cut off: 256 is 0, 2^32 + 1 is 1.
+OUT_OF_RANGE = (2, 3, 254, 256, 257, 511, 2**32, 2**32 + 1, -1, -255, -256)
+
+
+@pytest.mark.parametrize("count", [_count_on_cpu, _count_on_gpu], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("wrong", OUT_OF_RANGE)
+def test_an_id_out_of_range_is_never_counted_elsewhere(wrong: int, count: Count) -> None:
+    right = torch.tensor([0, 1])
     with pytest.raises(AssertionError, match="train ids"):
-        confusion_matrix(torch.tensor([0, target]), torch.tensor([1, prediction]), 2)
+        count(torch.tensor([0, wrong]), right, 2)
+    for prediction in (wrong, IGNORE):
+        with pytest.raises(AssertionError, match="train ids"):
+            count(right, torch.tensor([0, prediction]), 2)
+    ignored = torch.tensor([0, IGNORE])
+    assert count(ignored, torch.tensor([0, wrong]), 2).tolist() == [[1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("wrong", [2, 3, 254, IGNORE])
+def test_a_byte_out_of_range_is_never_counted_elsewhere(wrong: int) -> None:
+    right, other = torch.tensor([[0, 1], [0, wrong]], dtype=torch.uint8)
+    for target, prediction in ((right, other), (other, right)):
+        if target is other and wrong == IGNORE:
+            continue
+        with pytest.raises(AssertionError, match="train ids"):
+            confusion_matrix(target, prediction, 2)
+
+
+@given(pairs())
+def test_both_ways_count_alike(drawn: tuple[torch.Tensor, torch.Tensor, int]) -> None:
+    assert torch.equal(_count_on_gpu(*drawn), _count_on_cpu(*drawn))
+
+
+def test_counts_beyond_float32_stay_exact() -> None:
+    """OpenCV counts in float32, which stops at 2^24 pixels: more than that are counted strip by strip."""
+    pixels = (1 << 24) + 5
+    target = torch.full((pixels,), 7, dtype=torch.uint8)
+    target[-1] = IGNORE
+    result = confusion_matrix(target, torch.full_like(target, 7), 8)
+    assert result[7, 7] == result.sum() == pixels - 1
+
+
+def test_the_most_classes_a_byte_can_hold() -> None:
+    ids = torch.arange(IGNORE, dtype=torch.uint8)
+    assert torch.equal(confusion_matrix(ids, ids.flip(0), IGNORE), torch.eye(IGNORE, dtype=torch.int64).flip(0))
+
+
+def test_no_pixels_are_no_counts() -> None:
+    nothing = torch.zeros(0, 5, dtype=torch.int64)
+    assert confusion_matrix(nothing, nothing, 3).tolist() == [[0] * 3] * 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

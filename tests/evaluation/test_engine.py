@@ -9,9 +9,11 @@ import torch
 from cheap import FeatureModel, ScoreModel
 from test_segment import SLIDE, Small
 
-from segfit.data import Sample
+from segfit.data.loader import EvalSample
+from segfit.evaluation.boundary import BoundaryCounts, boundary_counts
 from segfit.evaluation.confusion import confusion_matrix
 from segfit.evaluation.engine import Evaluation, evaluate_model
+from segfit.evaluation.records import Records
 from segfit.evaluation.segment import Segmentation
 from segfit.evaluation.windows import Cut, whole
 from segfit.labels import IGNORE, LabelTable, distinct_colors, select
@@ -23,13 +25,17 @@ CPU = torch.device("cpu")
 LABELS = select(LabelTable(ids=(1, 2, 3), names=("a", "b", "c"), colors=distinct_colors(3), ratios=(0.5, 0.3, 0.2)))
 
 
-class Groups(list[list[Sample]]):
+class Groups(list[list[EvalSample]]):
     """Stands for a loader."""
 
     batch = 2
 
+    @property
+    def ids(self) -> list[str]:
+        return sorted(sample.id for group in self for sample in group)
 
-def samples() -> list[Sample]:
+
+def samples() -> list[EvalSample]:
     rng = np.random.default_rng(0)
     found = []
     for number, (inner, size) in enumerate(
@@ -38,7 +44,7 @@ def samples() -> list[Sample]:
         mask = rng.integers(0, 3, size, dtype=np.uint8)
         mask[rng.random(size) < 0.2] = IGNORE
         image = rng.integers(0, 256, (*inner, 3), dtype=np.uint8)
-        found.append(Sample(id=f"s{number}", image=image, mask=mask))
+        found.append(EvalSample(id=f"s{number}", images=(image,), mask=mask))
     return found
 
 
@@ -61,9 +67,9 @@ def test_equals_the_plain_way(make) -> None:
     total, weighted, weight = np.zeros((3, 3), dtype=np.int64), 0.0, 0.0
     for sample, record in zip(samples(), result.records, strict=True):
         with torch.inference_mode():
-            output = model(torch.from_numpy(sample.image)[None].permute(0, 3, 1, 2))
+            output = model(torch.from_numpy(sample.images[0])[None].permute(0, 3, 1, 2))
             expected = output.dense(sample.mask.shape).argmax(1)[0]
-            scores = output.dense(sample.image.shape[:2])
+            scores = output.dense(sample.images[0].shape[:2])
         assert predictions[sample.id].dtype == np.uint8
         assert np.array_equal(predictions[sample.id], expected.numpy())
         confusion = confusion_matrix(torch.from_numpy(sample.mask), expected, 3).numpy()
@@ -71,7 +77,7 @@ def test_equals_the_plain_way(make) -> None:
         assert (record.id, record.height, record.width) == (sample.id, *sample.mask.shape)
         assert record.seconds > 0
         assert record.confusion.count.sum() == (sample.mask != IGNORE).sum() == confusion.sum()
-        height, width = sample.image.shape[:2]
+        height, width = sample.images[0].shape[:2]
         target = torch.from_numpy(cv2.resize(sample.mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
         count = (target != IGNORE).sum().item()
         weighted += torch.nn.functional.cross_entropy(scores, target[None].long(), ignore_index=IGNORE).item() * count
@@ -85,11 +91,13 @@ def test_the_loss_of_windows_is_the_mean_over_what_the_model_saw() -> None:
     result = evaluated(model, partial(SLIDE, overlap=0.0), loss=CrossEntropy(3))
     weighted = weight = 0.0
     for sample in samples():
-        height, width = sample.image.shape[:2]
+        height, width = sample.images[0].shape[:2]
         mask = cv2.resize(sample.mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         for rows, columns in SLIDE((height, width), overlap=0.0).boxes():
             with torch.inference_mode():
-                scores = model(torch.from_numpy(sample.image[rows, columns])[None].permute(0, 3, 1, 2)).dense((16, 16))
+                scores = model(torch.from_numpy(sample.images[0][rows, columns])[None].permute(0, 3, 1, 2)).dense(
+                    (16, 16)
+                )
             target = torch.from_numpy(mask[rows, columns])[None].long()
             count = (target != IGNORE).sum().item()
             loss = torch.nn.functional.cross_entropy(scores, target, ignore_index=IGNORE)
@@ -129,3 +137,30 @@ def test_the_model_is_left_as_it_was(training) -> None:
     with pytest.raises(KeyboardInterrupt):
         evaluated(model, between=stop)
     assert model.training == training
+
+
+def test_looking_closer_adds_boundaries_and_confidences_and_changes_nothing_else() -> None:
+    model, predictions = model_of(FeatureModel), {}
+    plain = evaluated(model)
+    result = evaluated(model, boundary=0.1, on_image=predictions.__setitem__)
+    assert np.array_equal(plain.confusion, result.confusion)
+    assert plain.boundary is None
+    assert plain.calibration is None
+    assert result.boundary is not None
+    assert result.calibration is not None
+    boundary, pixels, right = BoundaryCounts.none(3, 0.1), 0, 0
+    for sample in samples():
+        boundary += boundary_counts(sample.mask, predictions[sample.id], 3, 0.1)
+        seen = sample.mask[::4, ::4] != IGNORE
+        pixels += seen.sum()
+        right += (sample.mask == predictions[sample.id])[::4, ::4][seen].sum()
+    assert np.array_equal(result.boundary.region_hits, boundary.region_hits)
+    assert np.array_equal(result.boundary.contour_prediction_hits, boundary.contour_prediction_hits)
+    assert (result.calibration.pixels.sum(), result.calibration.right.sum()) == (pixels, right)
+    for record in result.records:
+        assert record.boundary is not None
+        assert record.confidence is not None
+        assert 1 / 3 <= record.confidence <= 1
+    kept = Records.of(result.records, 3).boundary_counts()
+    assert kept is not None
+    assert np.array_equal(kept.total().region_hits, boundary.region_hits)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from test_labelling import check_map
 from torch import Tensor
 
-from segfit.evaluation.labelling import label_map
-from segfit.evaluation.sliding import Weigh, grid_map, mean_strips, uniform
+from segfit.config import build_recipe
+from segfit.evaluation.labelling import label_map, strips
+from segfit.evaluation.sliding import Weigh, gaussian, grid_scores, uniform, weigh_of
+from segfit.evaluation.views import Look, image_map
 from segfit.evaluation.windows import Grid, sliding, whole
 from segfit.models import Output, Segmenter
 from segfit.models.outputs import STRIP_BYTES
@@ -28,8 +31,8 @@ def looks(model: Segmenter, image: Tensor, grid: Grid) -> Iterator[Output]:
         yield output
 
 
-def bell(length: int) -> Tensor:
-    return torch.exp(-((torch.linspace(-1, 1, length) / 0.5) ** 2))
+def grid_map(grid: Grid, outputs: Iterator[Output], size: tuple[int, int], weigh: Weigh = uniform) -> Tensor:
+    return image_map([Look(0, grid)], [outputs], size, weigh=weigh)[0]
 
 
 def plain(model: Segmenter, image: Tensor, grid: Grid, size: tuple[int, int], weigh: Weigh = uniform) -> Tensor:
@@ -62,7 +65,7 @@ def model_of(kind: str, classes: int, align_corners: bool = False) -> Segmenter:
     window=st.tuples(st.integers(2, 20), st.integers(2, 20)),
     overlap=st.sampled_from([0.0, 1 / 3, 0.5, 0.75]),
     align_corners=st.booleans(),
-    weigh=st.sampled_from([uniform, bell]),
+    weigh=st.sampled_from([uniform, gaussian]),
     rows=st.sampled_from([1, 3, 8, 1000]),
 )
 @settings(max_examples=60, deadline=None)
@@ -75,7 +78,7 @@ def test_equals_the_mean_of_all_scores(kind, classes, inner, size, window, overl
         # Bands and strips of as few rows as large images have.
         patch.setattr(Output, "rows_at_once", lambda output, width: rows)
         if not grid.wide:
-            parts = list(mean_strips(grid, looks(model, image, grid), size, weigh))
+            parts = list(strips(grid_scores(grid, looks(model, image, grid), weigh), size))
             assert [row for part, _ in parts for row in range(part.start, part.stop)] == list(range(size[0]))
             found = torch.cat([scores for _, scores in parts], dim=2)
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
@@ -95,13 +98,48 @@ def test_one_window_is_the_whole_image(kind, size) -> None:
 
 
 @pytest.mark.parametrize("inner", [(40, 8), (8, 40), (20, 20)])
-def test_takes_exactly_its_own_outputs(inner) -> None:
-    # Much reduced, the last windows have no part in the result; the next image's must not take their place.
+def test_all_windows_are_looked_at(inner) -> None:
+    # Much reduced, the last windows have no part in the result; they are measured all the same.
     model = model_of("scores", 3)
     grid = sliding(inner, window=(8, 8), overlap=0.75)
-    stream = iter([*looks(model, torch.zeros(1, 3, *inner, dtype=torch.uint8), grid), "the next image's"])
-    grid_map(grid, stream, (2, 2))
-    assert next(stream) == "the next image's"
+    outputs = looks(model, torch.zeros(1, 3, *inner, dtype=torch.uint8), grid)
+    grid_map(grid, outputs, (2, 2))
+    assert next(outputs, None) is None
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", [(1, 5), (9, 33), (65, 127)])
+def test_the_bell_is_the_blurred_point_of_nnunet(window) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    point = np.zeros(window)
+    point[window[0] // 2, window[1] // 2] = 1
+    blurred = ndimage.gaussian_filter(point, [side / 8 for side in window], mode="constant", cval=0)
+    blurred /= blurred.max()
+    blurred[blurred == 0] = blurred[blurred > 0].min()
+    weights = gaussian(window[0])[:, None] * gaussian(window[1])
+    np.testing.assert_allclose(weights.numpy(), blurred, rtol=1e-4)
+
+
+@given(length=st.integers(1, 600))
+def test_a_bell_is_even_and_nowhere_zero(length) -> None:
+    weights = gaussian(length)
+    assert weights.dtype == torch.float32
+    assert len(weights) == length
+    assert weights.max() == 1
+    assert weights.min() > 1e-4
+    assert torch.equal(weights, weights.flip(0))
+    assert (weights[: (length + 1) // 2].diff() >= 0).all()
+
+
+def test_the_recipe_chooses_the_weights() -> None:
+    found = [weigh_of(build_recipe({"evaluate": {"weighting": name}})) for name in ("uniform", "gaussian")]
+    assert found == [uniform, gaussian]
+    assert weigh_of(build_recipe({})) is uniform
+
+
+# --- in the course of an image ---------------------------------------------------------------------------------------
 
 
 def test_windows_are_looked_at_when_their_rows_are_due() -> None:
@@ -116,7 +154,7 @@ def test_windows_are_looked_at_when_their_rows_are_due() -> None:
 
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
         patch.setattr(Output, "rows_at_once", lambda output, width: 4)
-        for rows, _ in mean_strips(grid, watched(), (64, 16)):
+        for rows, _ in strips(grid_scores(grid, watched()), (64, 16)):
             assert len(asked) == sum(top < rows.stop for top in grid.tops)
 
 

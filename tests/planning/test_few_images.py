@@ -25,9 +25,10 @@ def test_validation_takes_what_it_takes_with_every_image(monkeypatch, model, dev
 
 def test_images_in_between_are_not_traced(monkeypatch):
     seen = []
-    monkeypatch.setattr(segment, "grid_map", lambda *args, real=segment.grid_map: seen.append(args[2]) or real(*args))
-    before = segment.grid_map
+    real = segment.image_map
+    monkeypatch.setattr(segment, "image_map", lambda *args, **more: seen.append(args[2]) or real(*args, **more))
+    before = segment.image_map
     planned = recipe()
     footprint(planned.model_copy(update={"evaluate": planned.evaluate.model_copy(update={"batch": 5})}), 10)
     assert len(seen) == 2
-    assert segment.grid_map is before
+    assert segment.image_map is before

@@ -50,7 +50,16 @@ def test_whatever_the_settings(settings):
     assert planned.total == pytest.approx(measured_training(recipe(**settings), classes, CPU), rel=0.05)
 
 
-def test_sliding_windows_take_what_was_predicted():
-    sliding = recipe().model_copy(update={"evaluate": recipe().evaluate.model_copy(update={"window": "sliding"})})
-    planned = footprint(sliding, 20, device="cpu", validation_size=(90, 200)).validation
-    assert beyond_the_model(planned) == pytest.approx(measured_validation(sliding, 20, (90, 200), CPU), rel=0.05)
+@pytest.mark.parametrize(
+    "evaluate",
+    [
+        {"window": "sliding"},
+        {"scales": (0.5, 1.0, 1.75), "flip": True},
+        {"scales": (1.0, 1.5), "flip": True, "window": "sliding", "weighting": "gaussian"},
+    ],
+    ids=["sliding", "scales", "both"],
+)
+def test_validation_takes_what_was_predicted(evaluate):
+    changed = recipe().model_copy(update={"evaluate": recipe().evaluate.model_copy(update=evaluate)})
+    planned = footprint(changed, 20, device="cpu", validation_size=(90, 200)).validation
+    assert beyond_the_model(planned) == pytest.approx(measured_validation(changed, 20, (90, 200), CPU), rel=0.05)

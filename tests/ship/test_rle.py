@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segfit.errors import SubmissionError
 from segfit.ship.rle import (
+    _MANY,
     Runs,
     decode_classes,
     decode_pairs,
@@ -101,6 +102,19 @@ def test_known_codes() -> None:
     assert encode_class(mask, 3).shape == (0, 2)
     assert format_runs(encode_class(mask, 3)) == ""
     assert parse_runs("").shape == (0, 2)
+
+
+@given(
+    hnp.arrays(np.int64, st.tuples(st.integers(1, 300), st.just(2)), elements=st.integers(0, 10**18 - 1)),
+    st.integers(0, 18),
+)
+def test_many_numbers_are_written_and_read_as_few_are(runs: Runs, places: int) -> None:
+    """Above some hundreds of numbers the text is made of digits place by place, and read in one go."""
+    numbers = np.tile(runs % 10**places, (-(-_MANY // (2 * len(runs))), 1))
+    text = " ".join(str(number) for pair in numbers.tolist() for number in pair)
+    assert format_runs(numbers) == text
+    assert parse_runs(text).tolist() == numbers.tolist()
+    assert parse_runs(text.replace(" ", "\n")).tolist() == numbers.tolist()
 
 
 def test_no_runs_at_all_is_background() -> None:

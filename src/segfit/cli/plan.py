@@ -26,14 +26,14 @@ def plan(
     RECIPE is a file, a run folder, a shipped name (segfit recipe list) or a pattern of them ('paper/*'); KEY=VALUE
     changes all of them: train.batch=32. Without --gpu or --memory it is planned for train.fit, or for this machine.
     """
-    from segfit import use
+    from segfit import forecast
     from segfit.folder import write_json
     from segfit.planning.report import PlanTable
 
     if out is not None:
         _check_writable(out)
     names = [word for word in words if "=" not in word]
-    plans = use.plan(names, overrides=[word for word in words if "=" in word], gpu=gpu, memory=memory, gpus=gpus)
+    plans = forecast.plan(names, overrides=[word for word in words if "=" in word], gpu=gpu, memory=memory, gpus=gpus)
     facts = {"plans": [made.facts() for made in plans]}
     if out is not None:
         write_json(out, facts)

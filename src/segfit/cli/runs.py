@@ -27,20 +27,39 @@ __all__ = ["compare", "evaluate", "predict", "report", "score", "submit"]
 @run_argument
 @overrides
 @split_option
+@click.option(
+    "--protocol",
+    type=click.Choice(["original", "mmseg", "paper"]),
+    help="Fix how images are brought in and at which size they are scored [default: the recipe's].",
+)
 @checkpoint_option
 @click.option("--per-image", type=PATH, help="Also write the counts of each image into this parquet file.")
 @as_json
 def evaluate(
-    run: Path, overrides: tuple[str, ...], split: str | None, checkpoint: Any, per_image: Path | None, as_json: bool
+    run: Path,
+    overrides: tuple[str, ...],
+    split: str | None,
+    protocol: Any,
+    checkpoint: Any,
+    per_image: Path | None,
+    as_json: bool,
 ) -> None:
-    """Score a run at the images' original size.
+    """Score a run; the run folder stays as it is.
 
-    KEY=VALUE changes the stored recipe, so other data can be scored: data.root=PATH.
+    KEY=VALUE changes the stored recipe, so other data can be scored (data.root=PATH), or the same in another way
+    (evaluate.window=sliding, evaluate.flip=true).
+
+    \b
+    original  input as in training, scored at each image's original size
+    mmseg     short side 512, bilinear, scored at the original size, as mmsegmentation does on ADE20K
+    paper     squashed to the training size and scored there
     """
     from segfit import use
     from segfit.comparison.text import evaluation_text
 
-    facts = use.evaluate(run, split=split, checkpoint=checkpoint, overrides=overrides, per_image=per_image)
+    facts = use.evaluate(
+        run, split=split, protocol=protocol, checkpoint=checkpoint, overrides=overrides, per_image=per_image
+    )
     if not main_rank():
         return
     if as_json:

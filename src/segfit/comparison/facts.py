@@ -13,16 +13,19 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segfit.comparison.curves import Curves, ScoreName, learning_curves
-from segfit.config import Recipe
+from segfit.config import ProtocolName, Recipe
 from segfit.errors import RunError
 from segfit.folder import RunFolder
 from segfit.labels import LabelSpace
 
 __all__ = [
+    "Boundary",
+    "Calibration",
     "ClassScore",
     "Dataset",
     "Environment",
     "Evaluation",
+    "ReliabilityBin",
     "RunFacts",
     "Scores",
     "Training",
@@ -89,20 +92,52 @@ class Scores(_Facts):
     mean_accuracy: Unit
     frequency_weighted_iou: Unit
     dice_per_image: Unit
+    miou_per_image: Unit | None = None
+    boundary_iou: Unit | None = None
+    boundary_f: Unit | None = None
+    ece: Unit | None = None
 
 
 class ClassScore(_Facts):
-    """The metrics of one class, None where it does not occur, and its number of annotated pixels."""
+    """The metrics of one class, None where it does not occur, and its number of annotated pixels.
+
+    The accuracy of a class is its recall, as mmsegmentation calls it.
+    """
 
     name: str
     dice: Unit | None
     iou: Unit | None
+    precision: Unit | None = None
     accuracy: Unit | None
+    boundary_iou: Unit | None = None
+    boundary_f: Unit | None = None
     pixels: Count
 
     def score(self, name: ScoreName) -> float | None:
         """Return the class's part in the mean that `name` stands for."""
         return self.dice if name == "dice" else self.iou
+
+
+class ReliabilityBin(_Facts):
+    """Pixels of about the same confidence: its mean, the share that is right, and how many they are."""
+
+    confidence: Unit | None
+    accuracy: Unit | None
+    pixels: Count
+
+
+class Calibration(_Facts):
+    """Expected calibration error, and the bins that it is made of, from low to high confidence."""
+
+    ece: Unit | None
+    every: Count
+    bins: tuple[ReliabilityBin, ...]
+
+
+class Boundary(_Facts):
+    """Distance within which boundaries were compared, as a share of the image's diagonal."""
+
+    distance: Unit
 
 
 class Evaluation(_Facts):
@@ -111,7 +146,14 @@ class Evaluation(_Facts):
     split: str
     images: Count
     resize: Literal["squash", "short-side"]
-    window: Literal["whole", "sliding"] = "whole"  # runs of earlier versions do not say
+    # Runs of earlier versions do not say what could not be chosen then.
+    protocol: ProtocolName = "original"
+    window: Literal["whole", "sliding"] = "whole"
+    weighting: Literal["uniform", "gaussian"] = "uniform"
+    scales: tuple[Amount, ...] = (1.0,)
+    flip: bool = False
+    boundary: Boundary | None = None
+    calibration: Calibration | None = None
     checkpoint: Literal["best", "last"]
     seconds: Amount
     scores: Scores

@@ -15,7 +15,7 @@ from segfit import units
 from segfit.comparison.curves import SCORES, ScoreName
 from segfit.comparison.facts import RunFacts, Scores, read_run
 from segfit.comparison.formats import Grid, markdown_text
-from segfit.config import Rest
+from segfit.config import ProtocolName, Rest
 from segfit.errors import RunError
 from segfit.labels import OTHER
 
@@ -34,6 +34,7 @@ class Protocol:
     The annotated pixels of every class stand for the image set itself: they differ as soon as an image does.
 
     Attributes:
+        name: of the way of scoring (see `config.PROTOCOLS`).
         dataset: kind of dataset.
         split: the split that was scored.
         images: how many images.
@@ -42,10 +43,14 @@ class Protocol:
         rest: what became of the classes that were not selected.
         resize: how images were brought to the model's input size.
         window: what one forward pass saw of an image.
+        weighting: what overlapping windows count.
+        scales: at which sizes the input was seen.
+        flip: whether it was seen mirrored, too.
         score: which metric sorts.
         pixels: annotated pixels of each class.
     """
 
+    name: ProtocolName
     dataset: str
     split: str
     images: int
@@ -54,6 +59,9 @@ class Protocol:
     rest: Rest
     resize: str
     window: str
+    weighting: str
+    scales: tuple[float, ...]
+    flip: bool
     score: ScoreName
     pixels: tuple[int, ...]
 
@@ -61,6 +69,7 @@ class Protocol:
     def of(cls, run: RunFacts) -> "Protocol":
         """Return the protocol that a run was scored by."""
         return cls(
+            name=run.evaluation.protocol,
             dataset=run.recipe.data.name,
             split=run.evaluation.split,
             images=run.evaluation.images,
@@ -69,6 +78,9 @@ class Protocol:
             rest=run.recipe.labels.rest,
             resize=run.evaluation.resize,
             window=run.evaluation.window,
+            weighting=run.evaluation.weighting,
+            scales=run.evaluation.scales,
+            flip=run.evaluation.flip,
             score=run.score_name,
             pixels=tuple(entry.pixels for entry in run.evaluation.per_class),
         )
@@ -84,11 +96,21 @@ class Protocol:
 
     def describe(self) -> str:
         """Return the protocol in one line."""
-        windows = " in windows" if self.window == "sliding" else ""
         return (
-            f"{self.dataset} dataset, {self.images:,} {self.split} images, {self.classes_text} classes, "
-            f"{_INPUTS[self.resize]} input{windows}, sorted by {SCORES[self.score]}"
+            f"Protocol {self.name}: {self.dataset} dataset, {self.images:,} {self.split} images, "
+            f"{self.classes_text} classes, {self.input_text}, sorted by {SCORES[self.score]}"
         )
+
+    @property
+    def input_text(self) -> str:
+        """What the models saw of an image: ``squashed input in Gaussian windows, mirrored, at 3 scales``."""
+        kinds = {"uniform": " in windows", "gaussian": " in Gaussian windows"}
+        windows = kinds[self.weighting] if self.window == "sliding" else ""
+        seen = ", mirrored" if self.flip else ""
+        scales = f", at {len(self.scales)} scales" if len(self.scales) > 1 else ""
+        if len(self.scales) == 1 and self.scales != (1.0,):
+            scales = f", at scale {self.scales[0]:g}"
+        return f"{_INPUTS[self.resize]} input{windows}{seen}{scales}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +288,7 @@ class Comparison:
 
 
 _WORDS = {
+    "name": "the protocols",
     "dataset": "the datasets",
     "split": "the splits",
     "images": "the images",
@@ -274,6 +297,9 @@ _WORDS = {
     "rest": "the treatment of the other classes",
     "resize": "the input sizes",
     "window": "the windows (whole or sliding)",
+    "weighting": "the weights of windows",
+    "scales": "the scales of the input",
+    "flip": "the mirroring of the input",
     "score": "the sorting metrics",
     "pixels": "the annotated pixels",
 }
@@ -357,6 +383,7 @@ def _record(number: int, rank: int | None, row: Row, group: Group) -> dict[str, 
         "name": row.name,
         "model": run.recipe.model.name if run else None,
         "seed": run.recipe.train.seed if run else None,
+        "protocol": protocol.name,
         "dataset": protocol.dataset,
         "split": protocol.split,
         "images": protocol.images,
@@ -364,6 +391,9 @@ def _record(number: int, rank: int | None, row: Row, group: Group) -> dict[str, 
         "rest": protocol.rest,
         "resize": protocol.resize,
         "window": protocol.window,
+        "weighting": protocol.weighting,
+        "scales": " ".join(f"{scale:g}" for scale in protocol.scales),
+        "flip": protocol.flip,
         "checkpoint": run.evaluation.checkpoint if run else None,
         "score": protocol.score,
         **{name: getattr(row.scores, name) for name in Scores.model_fields},

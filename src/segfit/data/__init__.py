@@ -61,8 +61,7 @@ class Sample:
     Attributes:
         id: the record's id.
         image: `(h, w, 3)` uint8 RGB.
-        mask: `(H, W)` uint8 train ids with `labels.IGNORE`. In training (h, w) = (H, W); in evaluation the image has
-            the model's input size and the mask its original size.
+        mask: `(h, w)` uint8 train ids with `labels.IGNORE`.
     """
 
     id: str

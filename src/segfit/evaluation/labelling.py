@@ -1,16 +1,44 @@
 """From an output to the best class of every pixel, strip by strip: the scores at full size are never made.
 
-Shape suffixes: B batch, K classes, H W full size, h w native size, s rows of a strip.
+Shape suffixes: B batch, K classes, H W full size, h w native size, s rows of a strip, n m every n-th row and column.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from segfit.models import Output, Strip
 
-__all__ = ["best_classes", "filled_map", "label_map", "strips"]
+__all__ = ["Scores", "Strips", "best_classes", "confident", "filled_map", "label_map", "noted", "strips"]
+
+Strips = Iterator[tuple[slice, Tensor]]
+"""Scores from top to bottom, as (rows, `(B, K, s, W)`)."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores that are enlarged to any size, some rows at a time.
+
+    Attributes:
+        shape: an output whose strips say which rows are wanted of which native ones.
+        rows: gives the scores `(B, K, s, W)` of such a strip; where they are made along the way, once and in order.
+    """
+
+    shape: Output
+    rows: Callable[[Strip], Tensor]
+
+    @classmethod
+    def of(cls, output: Output) -> "Scores":
+        """Return the scores of a whole image, or of a batch of them."""
+        return cls(output, output.rows)
+
+    def height(self, size: tuple[int, int]) -> int:
+        """Return how many rows at `size` suit the device, those of reduced scores, too."""
+        height, width = self.shape.native.shape[-2:]
+        reduction = max(1.0, height / size[0])
+        return self.shape.rows_at_once(max(size[1], int(width * reduction)))
 
 
 @torch.inference_mode()
@@ -24,8 +52,13 @@ def label_map(output: Output, size: tuple[int, int]) -> Tensor:
         output: what a model returned.
         size: (H, W).
     """
-    shape = (len(output.native), *size)
-    return filled_map(shape, ((strip.rows, output.rows(strip)) for strip in strips(output, size)))
+    return filled_map((len(output.native), *size), strips(Scores.of(output), size))
+
+
+def strips(scores: Scores, size: tuple[int, int]) -> Strips:
+    """Yield scores enlarged to `size` = (H, W), as many rows at a time as suit the device."""
+    for strip in scores.shape.strips(size, scores.height(size)):
+        yield strip.rows, scores.rows(strip)
 
 
 def filled_map(shape: tuple[int, int, int], scores: Iterable[tuple[slice, Tensor]]) -> Tensor:
@@ -56,8 +89,26 @@ def best_classes(scores: Tensor) -> Tensor:
     return (classes - 1) - (reached * left).amax(1)
 
 
-def strips(output: Output, size: tuple[int, int]) -> Iterator[Strip]:
-    """Yield strips that make up `size` and suit the device, those of reduced scores, too."""
-    height, width = output.native.shape[-2:]
-    reduction = max(1.0, height / size[0])
-    return output.strips(size, output.rows_at_once(max(size[1], int(width * reduction))))
+# --- confidence ------------------------------------------------------------------------------------------------------
+
+
+def noted(scores: Strips, every: int, of: Callable[[Tensor], Tensor], notes: list[Tensor]) -> Strips:
+    """Pass strips on, and note on the way how sure they are of their best classes.
+
+    Args:
+        scores: as they come.
+        every: which rows and columns are looked at: 0, every, 2 * every, …
+        of: what makes it of scores, `(B, K, n, m)` to `(B, n, m)`.
+        notes: to which it is added: together `(B, ceil(H / every), ceil(W / every))`, row by row.
+    """
+    for rows, strip in scores:
+        first = -rows.start % every
+        if first < strip.shape[2]:
+            notes.append(of(strip[:, :, first::every, ::every]))
+        yield rows, strip
+
+
+def confident(scores: Tensor) -> Tensor:
+    """Return the softmax probability of the best class, `(B, K, n, m)` scores to `(B, n, m)` float32."""
+    # On a CPU several times faster than over classes that lie apart; and these are few pixels.
+    return scores.movedim(1, -1).contiguous().softmax(-1, torch.float32).amax(-1)

@@ -1,17 +1,22 @@
-"""Dice, IoU and accuracies as views of a confusion matrix, in float64 from exact integer counts.
+"""Dice, IoU, precision, recall and accuracies as views of a confusion matrix, in float64 from exact integer counts.
 
 **Which classes count.** A class *occurs* when at least one valid pixel has it in the ground truth or in the prediction.
 Means are taken over the classes that occur: a class that was predicted but is nowhere true scores 0, a class that is
 neither true nor predicted has no score (None) and does not enter. This is the rule of torchmetrics' macro averages.
 mmsegmentation agrees for IoU and Dice, but leaves a class that is only predicted out of the mean accuracy.
 
+**Which average.** *macro*: every class that occurs weighs the same. *micro*: the pixels of all classes are added up
+before dividing. *weighted*: every class weighs as much as it has pixels in the ground truth.
+
 **Over which pixels.** `scores` adds up the counts of all images before it divides, as ADE20K's benchmark does;
-`per_image_dice` divides within each image and averages the images. The two readings differ; say which one you quote.
+`per_image` takes the macro average within each image and the mean over images. The two readings differ; say which one
+you quote.
 
 Shape suffixes: K classes, M >= K columns of a confusion matrix (those from K on mean "none of the classes").
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +25,8 @@ from numpy.typing import NDArray
 from segfit.errors import DataError
 
 __all__ = [
+    "METRICS",
+    "Averages",
     "ClassCounts",
     "Scores",
     "class_counts",
@@ -27,11 +34,15 @@ __all__ = [
     "macro_iou",
     "majority_baseline",
     "majority_counts",
+    "per_image",
     "per_image_dice",
     "scores",
     "scores_from_counts",
     "summary",
 ]
+
+METRICS = ("dice", "iou", "precision", "recall")
+"""What every class has and every average is taken of."""
 
 Counts = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -66,6 +77,23 @@ class ClassCounts:
         """`(..., K)` intersection over union = TP / (TP + FP + FN); 0 for classes that do not occur."""
         return _ratio(self.hits, self.target + self.prediction - self.hits)
 
+    @property
+    def precision(self) -> Values:
+        """`(..., K)` TP / (TP + FP); 0 for classes that are never predicted."""
+        return _ratio(self.hits, self.prediction)
+
+    @property
+    def recall(self) -> Values:
+        """`(..., K)` TP / (TP + FN), which mmsegmentation calls accuracy; 0 for classes that are nowhere true."""
+        return _ratio(self.hits, self.target)
+
+    def pooled(self) -> "ClassCounts":
+        """Return the `(..., 1)` counts of all classes together: their metrics are the micro averages."""
+        hits, target, prediction = (
+            counts.sum(axis=-1, keepdims=True) for counts in (self.hits, self.target, self.prediction)
+        )
+        return ClassCounts(hits=hits, target=target, prediction=prediction)
+
     def total(self) -> "ClassCounts":
         """Return the `(K,)` counts over everything."""
         hits, target, prediction = (
@@ -75,32 +103,68 @@ class ClassCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Averages:
+    """One average of each of `METRICS`, in [0, 1]."""
+
+    dice: float
+    iou: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """The metrics of one set of pixels, all in [0, 1]; None for a class that does not occur.
 
     Attributes:
-        dice: mean of `class_dice` over the classes that occur.
-        miou: mean of `class_iou` over the classes that occur.
-        pixel_accuracy: share of the valid pixels that are right.
-        mean_accuracy: mean of `class_accuracy` over the classes that occur.
-        frequency_weighted_iou: mean of `class_iou` weighted by the pixels of each class.
+        macro: means over the classes that occur.
+        micro: of the pixels of all classes together.
+        weighted: means over the classes, weighted by their pixels in the ground truth.
         class_dice: 2 TP / (2 TP + FP + FN) of each class.
         class_iou: TP / (TP + FP + FN) of each class.
-        class_accuracy: TP / (TP + FN) of each class (recall); 0 for a class that is only predicted.
         class_precision: TP / (TP + FP) of each class; 0 for a class that is never predicted.
+        class_recall: TP / (TP + FN) of each class; 0 for a class that is only predicted.
         class_pixels: pixels of each class in the ground truth.
     """
 
-    dice: float
-    miou: float
-    pixel_accuracy: float
-    mean_accuracy: float
-    frequency_weighted_iou: float
+    macro: Averages
+    micro: Averages
+    weighted: Averages
     class_dice: tuple[float | None, ...]
     class_iou: tuple[float | None, ...]
-    class_accuracy: tuple[float | None, ...]
     class_precision: tuple[float | None, ...]
+    class_recall: tuple[float | None, ...]
     class_pixels: tuple[int, ...]
+
+    @property
+    def dice(self) -> float:
+        """Macro Dice."""
+        return self.macro.dice
+
+    @property
+    def miou(self) -> float:
+        """Macro IoU."""
+        return self.macro.iou
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the valid pixels that are right: micro recall."""
+        return self.micro.recall
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean over the classes of the share of their pixels that is right: macro recall."""
+        return self.macro.recall
+
+    @property
+    def frequency_weighted_iou(self) -> float:
+        """Weighted IoU."""
+        return self.weighted.iou
+
+    @property
+    def class_accuracy(self) -> tuple[float | None, ...]:
+        """What mmsegmentation calls `class_recall`."""
+        return self.class_recall
 
 
 def class_counts(confusion: Counts) -> ClassCounts:
@@ -122,12 +186,12 @@ def class_counts(confusion: Counts) -> ClassCounts:
 
 def macro_dice(counts: ClassCounts) -> Values:
     """Return the mean Dice over the classes that occur, `(...)` for counts `(..., K)`; NaN where none occurs."""
-    return _ratio(counts.dice.sum(axis=-1), counts.occurs.sum(axis=-1), empty=np.nan)
+    return _macro(counts, "dice")
 
 
 def macro_iou(counts: ClassCounts) -> Values:
     """Return the mean IoU over the classes that occur, `(...)` for counts `(..., K)`; NaN where none occurs."""
-    return _ratio(counts.iou.sum(axis=-1), counts.occurs.sum(axis=-1), empty=np.nan)
+    return _macro(counts, "iou")
 
 
 def scores(confusion: Counts) -> Scores:
@@ -152,25 +216,19 @@ def scores_from_counts(counts: ClassCounts) -> Scores:
     pixels = int(counts.target.sum())
     if pixels == 0:
         raise DataError(_NOTHING)
-    occurs = counts.occurs
-    accuracy = _ratio(counts.hits, counts.target)
-    precision = _ratio(counts.hits, counts.prediction)
+    pooled = counts.pooled()
+    per_class = {name: getattr(counts, name) for name in METRICS}
     return Scores(
-        dice=float(macro_dice(counts)),
-        miou=float(macro_iou(counts)),
-        pixel_accuracy=int(counts.hits.sum()) / pixels,
-        mean_accuracy=float(accuracy.sum() / occurs.sum()),
-        frequency_weighted_iou=float((counts.iou * counts.target).sum() / pixels),
-        class_dice=_per_class(counts.dice, occurs),
-        class_iou=_per_class(counts.iou, occurs),
-        class_accuracy=_per_class(accuracy, occurs),
-        class_precision=_per_class(precision, occurs),
+        macro=_averages({name: _macro(counts, name) for name in METRICS}),
+        micro=_averages({name: getattr(pooled, name)[0] for name in METRICS}),
+        weighted=_averages({name: (values * counts.target).sum() / pixels for name, values in per_class.items()}),
+        **{f"class_{name}": _or_none(values, counts.occurs) for name, values in per_class.items()},
         class_pixels=tuple(counts.target.tolist()),
     )
 
 
-def per_image_dice(counts: ClassCounts) -> float:
-    """Return the mean over images of each image's macro Dice; an image without a valid pixel does not enter.
+def per_image(counts: ClassCounts) -> Averages:
+    """Return the means over images of each image's macro averages; an image without a valid pixel does not enter.
 
     Args:
         counts: `(N, K)` counts of N images: ``class_counts(confusions)`` or `Records.class_counts`.
@@ -179,10 +237,15 @@ def per_image_dice(counts: ClassCounts) -> float:
         DataError: no image has a valid pixel.
     """
     assert counts.target.ndim == 2, "one row per image"
-    values = macro_dice(counts)[counts.target.any(axis=-1)]
-    if len(values) == 0:
+    valid = counts.target.any(axis=-1)
+    if not valid.any():
         raise DataError(_NOTHING)
-    return float(values.mean())
+    return _averages({name: _macro(counts, name)[valid].mean() for name in METRICS})
+
+
+def per_image_dice(counts: ClassCounts) -> float:
+    """Return the mean over images of each image's macro Dice; see `per_image`."""
+    return per_image(counts).dice
 
 
 def majority_counts(target: Counts) -> ClassCounts:
@@ -210,19 +273,21 @@ def majority_baseline(target: Counts) -> Scores:
 
 
 def summary(result: Scores, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return scores as JSON-ready values: ``scores`` (the means) and ``per_class`` (every class, in order).
+    """Return scores as JSON-ready values.
 
     Args:
         result: scores of K classes.
         names: K names.
+
+    Returns:
+        ``scores`` (the means that have names of their own), ``averages`` (of each metric) and ``per_class`` (every
+        class, in order).
     """
     columns = {
         "name": names,
         "pixels": result.class_pixels,
-        "dice": result.class_dice,
-        "iou": result.class_iou,
+        **{name: getattr(result, f"class_{name}") for name in METRICS},
         "accuracy": result.class_accuracy,
-        "precision": result.class_precision,
     }
     return {
         "scores": {
@@ -232,6 +297,7 @@ def summary(result: Scores, names: tuple[str, ...]) -> dict[str, Any]:
             "mean_accuracy": result.mean_accuracy,
             "frequency_weighted_iou": result.frequency_weighted_iou,
         },
+        "averages": {kind: asdict(getattr(result, kind)) for kind in ("macro", "micro", "weighted")},
         "per_class": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
     }
 
@@ -246,5 +312,15 @@ def _ratio(numerator: NDArray[Any], denominator: NDArray[Any], *, empty: float =
     return result
 
 
-def _per_class(values: Values, occurs: NDArray[np.bool_]) -> tuple[float | None, ...]:
+def _macro(counts: ClassCounts, metric: str) -> Values:
+    """Return the mean over the classes that occur, `(...)` for counts `(..., K)`; NaN where none occurs."""
+    # Every metric is 0 for the classes that do not occur.
+    return _ratio(getattr(counts, metric).sum(axis=-1), counts.occurs.sum(axis=-1), empty=np.nan)
+
+
+def _averages(values: Mapping[str, Any]) -> Averages:
+    return Averages(**{name: float(value) for name, value in values.items()})
+
+
+def _or_none(values: Values, occurs: NDArray[np.bool_]) -> tuple[float | None, ...]:
     return tuple(value if there else None for value, there in zip(values.tolist(), occurs.tolist(), strict=True))

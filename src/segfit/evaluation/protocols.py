@@ -1,10 +1,18 @@
-"""What the protocol of a recipe does to images and masks before a model is scored."""
+"""How a recipe has models scored: what becomes of images and masks before, and what the model sees at a time."""
+
+from typing import Any
+
+import torch
 
 from segfit.config import Recipe
 from segfit.data.augment import Fit
 from segfit.data.augment.fitting import linear
+from segfit.evaluation.segment import Segmentation
+from segfit.evaluation.sliding import weigh_of
+from segfit.evaluation.windows import cut_of
+from segfit.models import Segmenter
 
-__all__ = ["fit_of", "scored_size"]
+__all__ = ["fit_of", "protocol_facts", "scored_size", "segmentation_of"]
 
 MMSEG = 512, 2048
 """Short side, and longest side, of mmsegmentation's test images on ADE20K."""
@@ -22,3 +30,36 @@ def fit_of(recipe: Recipe) -> Fit:
 def scored_size(recipe: Recipe) -> tuple[int, int] | None:
     """Return the (height, width) at which predictions are compared with masks; None for that of each mask."""
     return recipe.augment.size if recipe.evaluate.protocol == "paper" else None
+
+
+def segmentation_of(recipe: Recipe, model: Segmenter, device: torch.device) -> Segmentation:
+    """Return what segments images with a model as a resolved recipe says.
+
+    Args:
+        recipe: resolved.
+        model: on `device`.
+        device: where images go.
+    """
+    settings = recipe.evaluate
+    return Segmentation(
+        model,
+        cut=cut_of(recipe),
+        weigh=weigh_of(recipe),
+        flip=settings.flip,
+        batch=settings.batch or 1,
+        device=device,
+        precision=recipe.train.precision,
+    )
+
+
+def protocol_facts(recipe: Recipe) -> dict[str, Any]:
+    """Return how a resolved recipe has models scored, JSON-ready: what scores must share to be compared."""
+    settings = recipe.evaluate
+    return {
+        "protocol": settings.protocol,
+        "resize": settings.resize,
+        "window": settings.window,
+        "weighting": settings.weighting,
+        "scales": list(settings.scales),
+        "flip": settings.flip,
+    }

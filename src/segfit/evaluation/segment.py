@@ -2,10 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,27 +12,14 @@ from torch import Tensor
 
 from segfit.data import Image
 from segfit.errors import RunError
-from segfit.evaluation.sliding import grid_map
-from segfit.evaluation.windows import Cut, Grid
+from segfit.evaluation.sliding import Weigh, uniform
+from segfit.evaluation.views import Look, Outputs, View, image_map, looks_at
+from segfit.evaluation.windows import Cut
 from segfit.models import Output, Segmenter
 from segfit.training.device import autocast
 from segfit.training.memory import free_memory, is_out_of_memory
 
 __all__ = ["Measure", "Segmentation", "Segmented", "View"]
-
-
-class View(NamedTuple):
-    """What the model sees as one image of a batch: a window of one of the images.
-
-    Attributes:
-        image: its number.
-        rows: of the image.
-        columns: of the image.
-    """
-
-    image: int
-    rows: slice
-    columns: slice
 
 
 Measure = Callable[[Output, Sequence[View]], Tensor]
@@ -49,11 +34,14 @@ class Segmented:
         maps: the train ids of each `(H, W)`, of a small integer type, on the model's device.
         seconds: time of the forward passes that each took; images of one pass share it equally.
         measured: what was kept of each forward pass.
+        confidence: the probability of the best class of each at every so many rows and columns, float32, on the
+            model's device; empty where it was not asked for.
     """
 
     maps: list[Tensor]
     seconds: list[float]
     measured: list[Tensor]
+    confidence: list[Tensor]
 
 
 class Segmentation:
@@ -68,6 +56,8 @@ class Segmentation:
         batch: images or windows per forward pass, where their sizes agree.
         device: where the model is.
         precision: of the forward pass (``"fp32"``, ``"bf16"``, ``"fp16"``).
+        weigh: how much overlapping windows count where.
+        flip: whether each image is seen mirrored, too.
         say: is told when less is done at a time; by default it goes to stderr.
     """
 
@@ -79,75 +69,90 @@ class Segmentation:
         batch: int,
         device: torch.device,
         precision: str,
+        weigh: Weigh = uniform,
+        flip: bool = False,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
         self.model, self.cut, self.batch = model, cut, batch
         self.device, self.precision = device, precision
+        self.weigh, self.flip = weigh, flip
         self._say = say
         self._most: float = float("inf")
 
     def __call__(
-        self, images: Sequence[Image], sizes: Sequence[tuple[int, int]], measure: Measure | None = None
+        self,
+        images: Sequence[Image | Sequence[Image]],
+        sizes: Sequence[tuple[int, int]],
+        measure: Measure | None = None,
+        *,
+        every: int | None = None,
     ) -> Segmented:
         """Segment images.
 
         Args:
-            images: `(h, w, 3)` uint8 RGB, at the model's input size; consecutive ones of one size share a pass.
+            images: `(h, w, 3)` uint8 RGB, at the model's input size; consecutive ones of one size share a pass. One
+                that is to be seen at several sizes comes in all of them: the probabilities are averaged.
             sizes: (H, W) of the label map of each.
             measure: is called after each forward pass, possibly again where one had to be repeated.
+            every: at which rows and columns the confidence is wanted; None: nowhere.
 
         Raises:
             RunError: memory does not even suffice for one image, or one window.
         """
-        grids = [self.cut((image.shape[0], image.shape[1])) for image in images]
-        pixels = max(grid.window[0] * grid.window[1] for grid in grids)
+        pictures = [(image,) if isinstance(image, np.ndarray) else tuple(image) for image in images]
+        looks = [looks_at([p.shape[:2] for p in some], self.cut, flip=self.flip) for some in pictures]
+        largest = max(
+            (look for some in looks for look in some), key=lambda look: look.grid.window[0] * look.grid.window[1]
+        )
+        pixels = largest.grid.window[0] * largest.grid.window[1]
+        views = sum(len(look.grid) for some in looks for look in some)
         refused = 0
         while True:
             # Nothing but the result is left of an attempt, so it can be made again.
-            batch = max(1, int(min(self.batch, sum(map(len, grids)), self._most / pixels)))
+            batch = max(1, int(min(self.batch, views, self._most / pixels)))
             try:
-                result = self._attempt(images, sizes, grids, batch, measure)
+                result = self._attempt(pictures, sizes, looks, batch, measure, every)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             else:
                 if refused:
-                    self._say(_fewer(refused, batch, grids[0]))
+                    self._say(_fewer(refused, batch, looks[0][0]))
                 return result
             # Only here, where the error is gone, does nothing hold what the attempt had made.
             free_memory(self.device)
             if batch == 1:
-                raise RunError(_too_much(max(grids, key=lambda grid: grid.window[0] * grid.window[1])))
+                raise RunError(_too_much(largest, several=len(pictures[0]) > 1))
             refused = refused or batch
             self._most = batch // 2 * pixels
 
     @torch.inference_mode()
     def _attempt(
         self,
-        images: Sequence[Image],
+        pictures: Sequence[Sequence[Image]],
         sizes: Sequence[tuple[int, int]],
-        grids: Sequence[Grid],
+        looks: Sequence[Sequence[Look]],
         batch: int,
         measure: Measure | None,
+        every: int | None,
     ) -> Segmented:
-        views = [View(i, *box) for i, grid in enumerate(grids) for box in grid.boxes()]
-        result = Segmented(maps=[], seconds=[0.0] * len(images), measured=[])
+        result = Segmented(maps=[], seconds=[0.0] * len(pictures), measured=[], confidence=[])
 
-        def outputs() -> Iterator[Output]:
-            for group in _batches(views, batch):
-                output, seconds = self._forward([images[v.image][v.rows, v.columns] for v in group])
-                if measure is not None:
-                    result.measured.append(measure(output, group))
-                for view in group:
-                    result.seconds[view.image] += seconds / len(group)
-                parts = [output.image(i) for i in reversed(range(len(group)))]
-                # The next forward pass must not find in memory what is done with.
-                del output
-                while parts:
-                    yield parts.pop()
+        def forward(views: list[View]) -> Output:
+            output, seconds = self._forward([view.of(pictures[view.image][view.look.picture]) for view in views])
+            if measure is not None:
+                result.measured.append(measure(output, views))
+            for view in views:
+                result.seconds[view.image] += seconds / len(views)
+            return output
 
-        stream = outputs()
-        result.maps.extend(grid_map(grid, stream, size) for grid, size in zip(grids, sizes, strict=True))
+        outputs = Outputs(looks, batch, forward)
+        for image, (some, size) in enumerate(zip(looks, sizes, strict=True)):
+            own = [outputs.of(image, look) for look in some]
+            labels, confidence = image_map(some, own, size, weigh=self.weigh, every=every)
+            result.maps.append(labels)
+            if confidence is not None:
+                result.confidence.append(confidence)
         return result
 
     def _forward(self, images: Sequence[NDArray[np.uint8]]) -> tuple[Output, float]:
@@ -161,26 +166,19 @@ class Segmentation:
         return output, time.perf_counter() - started
 
 
-def _batches(views: Sequence[View], batch: int) -> Iterator[list[View]]:
-    """Split views into runs of one size, and these into batches."""
-    for _, run in groupby(views, key=lambda v: (v.rows.stop - v.rows.start, v.columns.stop - v.columns.start)):
-        same = list(run)
-        for start in range(0, len(same), batch):
-            yield same[start : start + batch]
-
-
-def _fewer(before: int, after: int, grid: Grid) -> str:
-    what = "image" if len(grid) == 1 else "window"
+def _fewer(before: int, after: int, look: Look) -> str:
+    what = "image" if len(look.grid) == 1 else "window"
     return (
         f"out of memory with {before} {what}s per forward pass: goes on with {after}; "
         f"to begin so, set evaluate.batch={after}"
     )
 
 
-def _too_much(grid: Grid) -> str:
-    height, width = grid.window
-    what, mend = ("an image", "set evaluate.window=sliding, ") if len(grid) == 1 else ("a window", "")
+def _too_much(look: Look, *, several: bool) -> str:
+    height, width = look.grid.window
+    what, mend = ("an image", "set evaluate.window=sliding, ") if len(look.grid) == 1 else ("a window", "")
+    smaller = "leave out the largest of evaluate.scales, " if several else ""
     return (
-        f"out of memory with {what} of {width} x {height} pixels alone in a forward pass: {mend}train with a smaller "
-        "augment.size, or use half the memory with train.precision=bf16 or fp16 where the hardware has it"
+        f"out of memory with {what} of {width} x {height} pixels alone in a forward pass: {smaller}{mend}train with a "
+        "smaller augment.size, or use half the memory with train.precision=bf16 or fp16 where the hardware has it"
     )

@@ -8,21 +8,24 @@ Shape suffixes: K classes, C channels, H W original size, h w size of the image 
 """
 
 import copy
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import torch
 from torch import Tensor
 
-from segfit.evaluation.labelling import filled_map, label_map, strips
+from segfit.config import Recipe
+from segfit.evaluation.labelling import Scores
 from segfit.evaluation.windows import Grid
 from segfit.models import Output, ScoreOutput, Strip
 
-__all__ = ["Weigh", "grid_map", "mean_strips", "uniform"]
+__all__ = ["Weigh", "gaussian", "grid_scores", "transposed", "uniform", "weigh_of", "with_native"]
 
 Weigh = Callable[[int], Tensor]
 """What the positions along a side of a window count `(length,)`; a pixel counts the product of both sides."""
+
+SIGMA = 1 / 8
+"""Width of the bell, as a share of the side."""
 
 
 def uniform(length: int) -> Tensor:
@@ -30,45 +33,36 @@ def uniform(length: int) -> Tensor:
     return torch.ones(length)
 
 
-@torch.inference_mode()
-def grid_map(grid: Grid, outputs: Iterator[Output], size: tuple[int, int], weigh: Weigh = uniform) -> Tensor:
-    """Return the best class of every pixel of an image that was cut into windows, `(H, W)`.
+def gaussian(length: int) -> Tensor:
+    """Let a window count most in its middle, where a model sees the most around a pixel: 1 there, 1/3000 at its sides.
 
-    A single window is its own mean: it is enlarged to `size` in one step, as a whole image is.
-
-    Args:
-        grid: the windows.
-        outputs: their outputs, in the order of ``grid.boxes()``, as batches of one; taken when they are needed, and
-            all of them. Further ones are left.
-        size: (H, W).
-        weigh: how much a window counts where.
+    As nnU-Net does (Isensee et al. 2021), but for the middle of an even side, which here lies between two pixels: so a
+    mirrored window counts as the window does. Nowhere is it zero, so no smallest value has to stand for that.
     """
-    own = islice(outputs, len(grid))
-    if len(grid) == 1:
-        labels = label_map(next(own), size)[0]
-    elif grid.wide:
-        labels = grid_map(grid.mT, map(_transposed, own), size[::-1], weigh).mT
-    else:
-        labels = filled_map((1, *size), mean_strips(grid, own, size, weigh))[0]
-    # The last rows of much larger windows may have no part in the result.
-    deque(own, maxlen=0)
-    return labels
+    places = torch.arange(length, dtype=torch.float64) - (length - 1) / 2
+    bell = torch.exp(-((places / (SIGMA * length)) ** 2) / 2)
+    return (bell / bell.max()).float()
 
 
-def mean_strips(
-    grid: Grid, outputs: Iterator[Output], size: tuple[int, int], weigh: Weigh = uniform
-) -> Iterator[tuple[slice, Tensor]]:
-    """Yield the mean of the windows' scores, enlarged to `size`, as (rows, `(1, K, s, W)`) from top to bottom.
+def weigh_of(recipe: Recipe) -> Weigh:
+    """Return what overlapping windows count, as a resolved recipe says."""
+    return gaussian if recipe.evaluate.weighting == "gaussian" else uniform
+
+
+def grid_scores(grid: Grid, outputs: Iterator[Output], weigh: Weigh = uniform) -> Scores:
+    """Return the scores of an image that was cut into windows, to be read once and from top to bottom.
+
+    A single window is its own mean: it is enlarged in one step, as a whole image is.
 
     Args:
         grid: the windows.
         outputs: their outputs, line by line, as batches of one; taken when they are needed.
-        size: (H, W).
         weigh: how much a window counts where.
     """
+    if len(grid) == 1:
+        return Scores.of(next(outputs))
     mean = _Mean(grid, outputs, weigh)
-    for strip in strips(mean.shape, size):
-        yield strip.rows, mean.shape.rows(strip, mean.rows(strip.halo))
+    return Scores(mean.shape, lambda strip: mean.shape.rows(strip, mean.rows(strip.halo)))
 
 
 class _Mean:
@@ -157,7 +151,7 @@ class _Line:
         first = self._rows.halo(slice(max(0, row - self.top), self.bottom - self.top)).start
         if first == self._first:
             return
-        self.outputs = [_with_native(o, _copied(o.native[:, :, first - self._first :])) for o in self.outputs]
+        self.outputs = [with_native(o, _copied(o.native[:, :, first - self._first :])) for o in self.outputs]
         self._first = first
 
 
@@ -198,8 +192,9 @@ def _summed(starts: Sequence[int], weights: Tensor) -> Tensor:
     return total
 
 
-def _transposed(output: Output) -> Output:
-    return _with_native(output, output.native.mT)
+def transposed(output: Output) -> Output:
+    """Return the output of the transposed image."""
+    return with_native(output, output.native.mT)
 
 
 def _copied(native: Tensor) -> Tensor:
@@ -207,7 +202,7 @@ def _copied(native: Tensor) -> Tensor:
     return native.clone(memory_format=torch.contiguous_format)
 
 
-def _with_native(output: Output, native: Tensor) -> Output:
+def with_native(output: Output, native: Tensor) -> Output:
     """Return an output with another native part: what it is classified with stays the same."""
     changed = copy.copy(output)
     object.__setattr__(changed, "native", native)  # outputs are frozen

@@ -47,10 +47,16 @@ class Grid:
         """The windows of the transposed image."""
         return Grid(self.window[::-1], self.lefts, self.tops)
 
-    def boxes(self) -> list[Box]:
-        """Return the windows in the order in which they are needed: line by line, or column by column of a wide one."""
-        if self.wide:
-            return [(rows, columns) for columns, rows in self.mT.boxes()]
+    @property
+    def mirrored(self) -> "Grid":
+        """The windows of the image mirrored left to right, as they lie on the image itself."""
+        width, own = self.size[1], self.window[1]
+        return Grid(self.window, self.tops, tuple(width - own - left for left in reversed(self.lefts)))
+
+    def boxes(self, turned: bool | None = None) -> list[Box]:
+        """Return the windows line by line or, where turned, column by column; by default as a wide one needs them."""
+        if self.wide if turned is None else turned:
+            return [(rows, columns) for columns, rows in self.mT.boxes(turned=False)]
         height, width = self.window
         return [(slice(y, y + height), slice(x, x + width)) for y in self.tops for x in self.lefts]
 

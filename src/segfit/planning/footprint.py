@@ -219,11 +219,13 @@ class _Trace:
     def validate(self, size: tuple[int, int]) -> Memory:
         """Score a batch of images whose original size is `size`."""
         start = self.tracker.now + 1
-        # Sliding windows are averaged along the way from one strip to the next: there all of them are needed.
-        few = ExitStack()
-        if self.recipe.evaluate.window == "whole":
+        # Sliding windows are averaged along the way from one strip to the next: there all of them are needed. Of images
+        # that are seen several times, those of a later forward pass may begin at the fullest moment.
+        few, settings = ExitStack(), self.recipe.evaluate
+        if settings.window == "whole":
             few.enter_context(few_strips(self.tracker))
-            few.enter_context(few_images(self.recipe.evaluate.batch or 1))
+            if len(settings.scales) == 1 and not settings.flip:
+                few.enter_context(few_images(settings.batch or 1))
         with few:
             score(self.model, self.loss, self.recipe, self.classes, size, CPU)
         return self._memory(start)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from segfit.config import Recipe
-from segfit.evaluation.segment import Segmentation, View
-from segfit.evaluation.windows import cut_of
+from segfit.evaluation.protocols import fit_of, segmentation_of
+from segfit.evaluation.views import View
 from segfit.losses import LOSSES, Loss
 from segfit.models import MODELS, Output, Segmenter
 
@@ -49,7 +49,6 @@ def score(
     """
     settings = recipe.evaluate
     assert settings.batch is not None, "the recipe is resolved"
-    assert settings.resize is not None
 
     def measure(output: Output, views: Sequence[View]) -> Tensor:
         window = views[0].rows.stop - views[0].rows.start, views[0].columns.stop - views[0].columns.start
@@ -57,21 +56,12 @@ def score(
         weight = loss.weight(target)
         return torch.stack([loss(output, target)["loss"].double() * weight, weight])
 
-    segment = Segmentation(
-        model, cut=cut_of(recipe), batch=settings.batch, device=device, precision=recipe.train.precision
-    )
-    images = [np.zeros((*_fitted(size, recipe.augment.size, settings.resize), 3), np.uint8)] * settings.batch
+    segment, fit = segmentation_of(recipe, model, device), fit_of(recipe)
+    pictures = [np.zeros((*fit.size_of(size, scale), 3), np.uint8) for scale in settings.scales]
     model.eval()
-    maps = segment(images, [size] * settings.batch, measure).maps
+    maps = segment([pictures] * settings.batch, [size] * settings.batch, measure).maps
     model.train()
     return maps
-
-
-def _fitted(size: tuple[int, int], to: tuple[int, int], resize: str) -> tuple[int, int]:
-    """Return the size at which the model sees an image of some (height, width) (see `segfit.data.augment.fit`)."""
-    if resize == "squash":
-        return to
-    return round(size[0] * min(to) / min(size)), round(size[1] * min(to) / min(size))
 
 
 def _to_channels_last(model: nn.Module) -> None:

@@ -1,6 +1,6 @@
 """Tracing a few of many equal things: the first, the last, and of strips one from the middle that stands for others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segfit.evaluation import segment
-from segfit.evaluation.windows import Grid
+from segfit.evaluation.views import Look
 from segfit.models import Output, Strip
 from segfit.planning.tracker import Tracker
 
@@ -50,25 +50,27 @@ def few_strips(tracker: Tracker) -> Iterator[None]:
 def few_images(count: int) -> Iterator[None]:
     """Let only the first and the last of `count` equal images be labelled; the others get a map that nobody fills.
 
-    Images of a forward pass share its output to the end, and each leaves a map. So most is there at the first or at the
-    last of them.
+    Images of a forward pass, seen once each, share its output to the end, and each leaves a map. So most is there at
+    the first or at the last of them.
     """
-    grid_map = segment.grid_map  # type: ignore[attr-defined]
+    image_map = segment.image_map  # type: ignore[attr-defined]
     number = 0
     kind: torch.dtype | None = None
 
-    def thinned(grid: Grid, outputs: Iterator[Output], size: tuple[int, int]) -> Tensor:
+    def thinned(
+        looks: Sequence[Look], outputs: Sequence[Iterator[Output]], size: tuple[int, int], **more: Any
+    ) -> tuple[Tensor, Tensor | None]:
         nonlocal number, kind
         number += 1
         if 1 < number < count:
-            output = next(outputs)
-            return output.native.new_empty(size, dtype=kind)
-        labels = grid_map(grid, outputs, size)
+            output = next(outputs[0])
+            return output.native.new_empty(size, dtype=kind), None
+        labels, confidence = image_map(looks, outputs, size, **more)
         kind = labels.dtype
-        return labels
+        return labels, confidence
 
-    segment.grid_map = thinned  # type: ignore[attr-defined, assignment]
+    segment.image_map = thinned  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        segment.grid_map = grid_map  # type: ignore[attr-defined]
+        segment.image_map = image_map  # type: ignore[attr-defined]

@@ -12,7 +12,6 @@ from segfit.data import Image
 from segfit.data.augment import Fit
 from segfit.data.decode import Color, read_image
 from segfit.evaluation.segment import Segmentation
-from segfit.evaluation.windows import Cut, whole
 from segfit.labels import LabelSpace
 from segfit.models import Segmenter
 
@@ -23,30 +22,22 @@ class Predictor:
     """Segments images of any size.
 
     Args:
-        model: in evaluation mode, on `device`.
+        segment: has the model.
         labels: what the train ids mean.
         fit: brings an image to the model's input size.
-        device: where the model is.
-        precision: of the forward pass.
-        cut: chooses the windows of an image that was brought to the input size; by default it stays whole.
-        batch: windows per forward pass; fewer where memory does not suffice.
+        scales: of that size, at which the model sees an image.
     """
 
     def __init__(
-        self,
-        model: Segmenter,
-        labels: LabelSpace,
-        *,
-        fit: Fit,
-        device: torch.device,
-        precision: str,
-        cut: Cut = whole,
-        batch: int = 1,
+        self, segment: Segmentation, labels: LabelSpace, *, fit: Fit, scales: Sequence[float] = (1.0,)
     ) -> None:
-        self.model, self.labels = model, labels
-        self.fit = fit
-        self.device, self.precision = device, precision
-        self._segment = Segmentation(model, cut=cut, batch=batch, device=device, precision=precision)
+        self.segment, self.labels = segment, labels
+        self.fit, self.scales = fit, tuple(scales)
+
+    @property
+    def model(self) -> Segmenter:
+        """The model, in evaluation mode."""
+        return self.segment.model
 
     def __call__(self, image: Image | str | Path) -> NDArray[np.uint8]:
         """Return the `(H, W)` uint8 train ids of an `(H, W, 3)` uint8 RGB image or of an image file.
@@ -60,7 +51,8 @@ class Predictor:
             image = read_image(Path(image))
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"an image is an (H, W, 3) uint8 array, not {image.shape} {image.dtype}")
-        found = self._segment([self.fit(image)], [(image.shape[0], image.shape[1])])
+        inputs = tuple(self.fit(image, scale) for scale in self.scales)
+        found = self.segment([inputs], [(image.shape[0], image.shape[1])])
         return found.maps[0].to(torch.uint8).cpu().numpy()
 
 

@@ -14,6 +14,7 @@ As text both are their numbers with spaces between them.
 import re
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,12 +45,18 @@ HIGHEST_CLASS = 2**16 - 1
 
 # At most 18 digits fit in int64 whatever they are; int() alone would also take "1_0" and other scripts' digits.
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_MOST = 10**18 - 1
+
+_MANY = 400
+"""From so many numbers on, digits are made place by place: what that costs by itself is what as many `str` cost."""
 
 
 def encode_pairs(mask: LabelMap) -> Runs:
     """Return the (class, length) pairs of `(H, W)` class ids in row order."""
-    values, _, lengths = _runs(mask.ravel())
-    return np.stack([values, lengths], axis=1)
+    flat = mask.ravel()
+    assert flat.size, "an image has at least one pixel"
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    return np.stack([_checked(flat[starts]), np.diff(starts, append=flat.size)], axis=1)
 
 
 def decode_pairs(pairs: Runs, shape: tuple[int, int]) -> NDArray[np.uint16]:
@@ -72,15 +79,16 @@ def decode_pairs(pairs: Runs, shape: tuple[int, int]) -> NDArray[np.uint16]:
 
 def encode_class(mask: LabelMap, class_id: int) -> Runs:
     """Return the (start, length) runs of one class of `(H, W)` class ids; `(0, 2)` when it does not occur."""
-    values, starts, lengths = _runs(mask.ravel(order="F"))
+    values, starts, lengths = _column_runs(mask)
     own = values == class_id
     return np.stack([starts[own] + 1, lengths[own]], axis=1)
 
 
 def encode_classes(mask: LabelMap) -> dict[int, Runs]:
     """Return the (start, length) runs of every class in `(H, W)` class ids, classes ascending."""
-    values, starts, lengths = _runs(mask.ravel(order="F"))
-    order = np.argsort(values, kind="stable")
+    values, starts, lengths = _column_runs(mask)
+    # Numbers of 16 bits are sorted by counting them.
+    order = np.argsort(values.astype(np.uint16), kind="stable")
     runs = np.stack([starts + 1, lengths], axis=1)[order]
     classes, first = np.unique(values[order], return_index=True)
     return dict(zip(classes.tolist(), np.split(runs, first[1:]), strict=True))
@@ -123,7 +131,8 @@ def decode_classes(runs: Mapping[int, Runs], shape: tuple[int, int], background:
     values[1::2] = classes
     repeats = np.empty(len(values), dtype=np.int64)
     repeats[0::2], repeats[1::2] = gaps, lengths
-    return np.ascontiguousarray(np.repeat(values, repeats).reshape(shape[::-1]).T)
+    # OpenCV turns rows into columns block by block, NumPy one by one.
+    return np.asarray(cv2.transpose(np.repeat(values, repeats).reshape(shape[::-1])), dtype=np.uint16)
 
 
 def check_runs(runs: Runs, shape: tuple[int, int]) -> None:
@@ -145,7 +154,21 @@ def check_runs(runs: Runs, shape: tuple[int, int]) -> None:
 
 def format_runs(runs: Runs) -> str:
     """Return runs as text: ``"7 3 0 12"``."""
-    return " ".join(map(str, runs.ravel().tolist()))
+    numbers = runs.ravel()
+    if numbers.size < _MANY:
+        return " ".join(map(str, numbers.tolist()))
+    assert numbers.min() >= 0, "runs hold no negative numbers"
+    places = len(str(numbers.max()))
+    # Half as many bytes take half the time.
+    numbers = numbers.astype(np.uint32 if numbers.max() < 2**32 else np.uint64)
+    letters = np.full((numbers.size, places + 1), ord(" "), dtype=np.uint8)
+    for place in range(places - 1, -1, -1):
+        rest = numbers // 10
+        digits = numbers - 10 * rest + ord("0")
+        # Leading zeros become bytes of 0, which are taken out at the end; the last digit is there in any case.
+        letters[:, place] = digits if place == places - 1 else digits * (numbers > 0)
+        numbers = rest
+    return letters.tobytes().translate(None, b"\0")[:-1].decode("ascii")
 
 
 def parse_runs(text: str) -> Runs:
@@ -154,23 +177,42 @@ def parse_runs(text: str) -> Runs:
     Raises:
         SubmissionError: something that is not a whole number, or an odd number of them.
     """
+    numbers = _parsed(text)
+    if len(numbers) % 2:
+        raise SubmissionError(f"{len(numbers)} numbers do not make pairs: the last run has no length")
+    return numbers.reshape(-1, 2)
+
+
+def _parsed(text: str) -> NDArray[np.int64]:
+    """Return the numbers of a text; what is not only digits and spaces is looked at word by word."""
+    if text.strip() and not text.encode(errors="replace").translate(None, b"0123456789 "):
+        numbers = np.fromstring(text, dtype=np.int64, sep=" ")
+        # A number that is too high for int64 was read as the highest one.
+        if numbers.max() <= _MOST:
+            return numbers
     words = text.split()
     for word in words:
         if not _INTEGER.fullmatch(word):
             raise SubmissionError(f"{word[:24]!r} is not a whole number: write runs as numbers with spaces between")
-    if len(words) % 2:
-        raise SubmissionError(f"{len(words)} numbers do not make pairs: the last run has no length")
-    return np.array([int(word) for word in words], dtype=np.int64).reshape(-1, 2)
+    return np.array([int(word) for word in words], dtype=np.int64)
 
 
-def _runs(flat: LabelMap) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return value, start (from 0) and length of every run of equal values of `(n,)`, n >= 1."""
-    assert flat.size, "an image has at least one pixel"
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    values = flat[starts].astype(np.int64)
+def _column_runs(mask: LabelMap) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return value, start (from 0) and length of every run of `(H, W)` class ids, column by column."""
+    assert mask.size, "an image has at least one pixel"
+    height, width = mask.shape
+    # Only where runs start is turned from rows to columns, not the map.
+    rows, columns = np.divmod(np.flatnonzero(mask[1:] != mask[:-1]), width)
+    tops = np.flatnonzero(mask[0, 1:] != mask[-1, :-1]) + 1
+    starts = np.sort(np.concatenate([[0], tops * height, columns * height + rows + 1]))
+    columns, rows = np.divmod(starts, height)
+    return _checked(mask[rows, columns]), starts, np.diff(starts, append=mask.size)
+
+
+def _checked(values: LabelMap) -> NDArray[np.int64]:
     assert values.min() >= 0, "class ids are not negative"
     assert values.max() <= HIGHEST_CLASS, "class ids fit in uint16"
-    return values, starts, np.diff(starts, append=flat.size)
+    return values.astype(np.int64)
 
 
 def _check_classes(classes: NDArray[np.int64]) -> None:

@@ -76,7 +76,7 @@ def open_backbone(name: str, weights: Path | None, device: str) -> Backbone:
         name=name,
         weights=None,
         size=predictor.fit.size,
-        device=predictor.device,
+        device=predictor.segment.device,
         features=lambda images: _widest_map(model, images),
     )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segfit.config import AugmentConfig
-from segfit.data import Image, Record, Sample, Source
+from segfit.data import Image, Record, Source
 from segfit.data.augment import Fit, augment, choose_partner, rng_for
 from segfit.data.loader.memory import Fresh, Places, Shared
 from segfit.data.loader.pool import AHEAD, Note, Pool
@@ -24,7 +24,7 @@ from segfit.data.sampling import draw_epoch
 from segfit.errors import DataError, RecipeError
 from segfit.labels import LabelSpace, Mask
 
-__all__ = ["Batch", "EvalLoader", "TrainLoader"]
+__all__ = ["Batch", "EvalLoader", "EvalSample", "TrainLoader"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,21 @@ class Batch:
     ids: tuple[str, ...]
     images: Tensor
     masks: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSample:
+    """What a model is scored on.
+
+    Attributes:
+        id: of the record.
+        images: `(h, w, 3)` uint8 RGB, the image at every size at which the model sees it.
+        mask: `(H, W)` uint8 train ids with `labels.IGNORE`, at the size at which it is scored.
+    """
+
+    id: str
+    images: tuple[Image, ...]
+    mask: Mask
 
 
 class TrainLoader:
@@ -143,7 +158,7 @@ class TrainLoader:
 class EvalLoader:
     """Validation samples in fixed groups: images at the model's input size, masks at their original size.
 
-    Iterating yields `list[Sample]`. Group g holds the records ``g * batch`` to ``(g + 1) * batch``; rank r takes the
+    Iterating yields `list[EvalSample]`. Group g holds the records ``g * batch`` to ``(g + 1) * batch``; rank r takes the
     groups r, r + world, …, so that together the ranks see every record exactly once.
 
     Args:
@@ -152,10 +167,15 @@ class EvalLoader:
         labels: what is learnt.
         fit: brings an image to the model's input size.
         batch: records per group.
+        scales: of the input size, at which the model sees each image.
         scored: (height, width) of the masks; by default their own.
         rank: of this process.
         world: number of ranks.
         workers: loader processes of this rank; 0 loads in this process.
+
+    Attributes:
+        ids: of all records of the split, in its order.
+        batch: records per group.
     """
 
     def __init__(
@@ -166,21 +186,23 @@ class EvalLoader:
         *,
         fit: Fit,
         batch: int,
+        scales: Sequence[float] = (1.0,),
         scored: tuple[int, int] | None = None,
         rank: int = 0,
         world: int = 1,
         workers: int = 0,
     ) -> None:
         self.batch = batch
+        self.ids = [record.id for record in records]
         self._groups = [range(len(records))[i : i + batch] for i in range(0, len(records), batch)][rank::world]
         pairs = FilePairs(source, records, labels)
-        self._pool = Pool(_Samples(pairs, fit, scored), workers, pairs.name)
+        self._pool = Pool(_Samples(pairs, fit, tuple(scales), scored), workers, pairs.name)
 
     def __len__(self) -> int:
         """Return the number of this rank's groups."""
         return len(self._groups)
 
-    def __iter__(self) -> Iterator[list[Sample]]:
+    def __iter__(self) -> Iterator[list[EvalSample]]:
         """Yield this rank's groups.
 
         Raises:
@@ -243,15 +265,17 @@ class _Samples:
 
     pairs: Pairs
     fit: Fit
+    scales: tuple[float, ...]
     scored: tuple[int, int] | None
 
-    def __call__(self, group: Sequence[int], note: Note) -> list[Sample]:
+    def __call__(self, group: Sequence[int], note: Note) -> list[EvalSample]:
         return [self._sample(index, note) for index in group]
 
-    def _sample(self, index: int, note: Note) -> Sample:
+    def _sample(self, index: int, note: Note) -> EvalSample:
         note(index)
         sample = self.pairs.read(index)
-        return Sample(id=sample.id, image=self.fit(sample.image), mask=self._mask(sample.mask))
+        images = tuple(self.fit(sample.image, scale) for scale in self.scales)
+        return EvalSample(id=sample.id, images=images, mask=self._mask(sample.mask))
 
     def _mask(self, mask: Mask) -> Mask:
         if self.scored is None:

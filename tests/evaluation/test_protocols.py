@@ -1,0 +1,99 @@
+"""Protocols: what the model sees, at which size it is scored, and that nothing of it is left to chance."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import segfit
+from segfit.config import PROTOCOLS, build_recipe
+from segfit.data.augment import Fit
+from segfit.data.augment.fitting import linear
+from segfit.errors import RecipeError
+from segfit.evaluation.protocols import fit_of, protocol_facts, scored_size
+
+SIDES = st.integers(1, 4000)
+
+
+def resolved(*overrides: str) -> segfit.Recipe:
+    return segfit.resolve(build_recipe({"train": {"device": "cpu"}}, ["data.root=.", *overrides]))
+
+
+@given(SIDES, SIDES)
+def test_mmseg_keeps_the_ratio_within_2048_x_512(height, width) -> None:
+    rows, columns = fit_of(resolved("evaluate.protocol=mmseg", "augment.size=[64, 64]")).size_of((height, width))
+    # mmcv's imrescale: the largest scale at which neither limit is passed, sides rounded half up.
+    scale = min(2048 / max(height, width), 512 / min(height, width))
+    assert (rows, columns) == (max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5)))
+
+
+def test_mmseg_interpolates_bilinearly() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (900, 1300, 3), dtype=np.uint8)
+    seen = fit_of(resolved("evaluate.protocol=mmseg"))(image)
+    assert np.array_equal(seen, cv2.resize(image, (740, 512), interpolation=cv2.INTER_LINEAR))
+
+
+def test_the_original_protocol_sees_what_training_saw() -> None:
+    assert fit_of(resolved("augment.size=[64, 96]")) == Fit((64, 96), "short-side")
+    assert fit_of(resolved("augment.size=[64, 96]", "augment.preset=paper")) == Fit((64, 96), "squash")
+    assert scored_size(resolved()) is None
+
+
+def test_the_paper_scores_at_the_training_size() -> None:
+    recipe = resolved("evaluate.protocol=paper", "augment.size=[64, 96]")
+    assert fit_of(recipe) == Fit((64, 96), "squash")
+    assert scored_size(recipe) == (64, 96)
+
+
+@pytest.mark.parametrize(("protocol", "resize"), [("mmseg", "squash"), ("paper", "short-side")])
+def test_what_is_locked_cannot_be_chosen(protocol, resize) -> None:
+    with pytest.raises(RecipeError, match=rf"evaluate.resize: the protocol {protocol} fixes it to .*: leave it out"):
+        resolved(f"evaluate.protocol={protocol}", f"evaluate.resize={resize}")
+
+
+@given(st.tuples(SIDES, SIDES), st.floats(0.25, 2.0))
+def test_scales_multiply_the_input_size(source, scale) -> None:
+    fit = Fit((512, 512), "squash")
+    assert fit.size_of(source, scale) == (int(512 * scale + 0.5),) * 2
+
+
+def test_another_scale_is_made_from_the_original_image() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    assert np.array_equal(Fit((100, 100), "squash", resample=linear)(image, 3.0), image)
+
+
+def test_every_protocol_scores_a_run_and_names_itself(trained) -> None:
+    found = {name: segfit.evaluate(trained, protocol=name) for name in PROTOCOLS}
+    assert [facts["protocol"] for facts in found.values()] == list(PROTOCOLS)
+    assert {name: facts["resize"] for name, facts in found.items()} == {
+        "original": "short-side",
+        "mmseg": "short-side",
+        "paper": "squash",
+    }
+    stored = json.loads((trained / "metrics.json").read_text())["evaluation"]
+    assert found["original"]["scores"] == stored["scores"]
+    assert found["original"]["per_class"] == stored["per_class"]
+    # Three sizes of input, and another size of the masks: nothing here can be equal by accident.
+    assert len({json.dumps(facts["scores"]) for facts in found.values()}) == 3
+    pixels = [sum(entry["pixels"] for entry in facts["per_class"]) for facts in found.values()]
+    assert pixels[0] == pixels[1] != pixels[2]
+
+
+def test_there_is_no_other_protocol(trained) -> None:
+    with pytest.raises(RecipeError, match="there is no 'mmsegg' .did you mean 'mmseg'"):
+        segfit.evaluate(trained, protocol="mmsegg")  # type: ignore[arg-type]
+
+
+def test_the_facts_say_all_that_scores_depend_on() -> None:
+    facts = protocol_facts(resolved("evaluate.scales=[0.5, 1]", "evaluate.flip=true", "evaluate.window=sliding"))
+    assert facts == {
+        "protocol": "original",
+        "resize": "short-side",
+        "window": "sliding",
+        "weighting": "uniform",
+        "scales": [0.5, 1.0],
+        "flip": True,
+    }
