@@ -46,6 +46,7 @@ class Fake:
     images: int = 200
     history: int = 0
     changes: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] | None = None
     data: dict[str, Any] = field(default_factory=lambda: {"name": "folder", "root": "missing"})
 
 
@@ -210,6 +211,8 @@ def write_run(folder: Path, fake: Fake, examples: dict[str, NDArray[np.uint8]] |
         "metrics": metrics(fake),
     }.items():
         (folder / f"{name}.json").write_text(json.dumps(value))
+    if fake.plan is not None:
+        (folder / "plan.json").write_text(json.dumps(fake.plan))
     (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events(fake)))
     for record, prediction in (examples or {}).items():
         path = folder / "examples" / f"{record}.png"

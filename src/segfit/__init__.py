@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segfit.comparison.table import compare
+    from segfit.comparison.comparing import compare
     from segfit.config import Recipe, load_recipe, load_study
     from segfit.curation.convert import convert
     from segfit.curation.opening import open_dataset
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from segfit.data.cache import prepare
     from segfit.data.check import check_dataset
     from segfit.errors import UserError
+    from segfit.forecast import plan
     from segfit.parts import resolve
     from segfit.report.write import write_report, write_tables
     from segfit.run import resume, study, train
-    from segfit.use import classes, evaluate, load, plan, predict, score, submit
+    from segfit.soups.make import soup, soup_facts
+    from segfit.use import classes, evaluate, load, predict, score, submit
 
 __all__ = [
     "Recipe",
@@ -57,6 +59,8 @@ __all__ = [
     "resume",
     "score",
     "select_images",
+    "soup",
+    "soup_facts",
     "study",
     "submit",
     "train",
@@ -77,10 +81,10 @@ _HOMES = {
     "Recipe": "segfit.config",
     "UserError": "segfit.errors",
     "classes": "segfit.use",
-    "compare": "segfit.comparison.table",
+    "compare": "segfit.comparison.comparing",
     "evaluate": "segfit.use",
     "load": "segfit.use",
-    "plan": "segfit.use",
+    "plan": "segfit.forecast",
     "predict": "segfit.use",
     "score": "segfit.use",
     "submit": "segfit.use",
@@ -88,6 +92,8 @@ _HOMES = {
     "load_study": "segfit.config",
     "resolve": "segfit.parts",
     "resume": "segfit.run",
+    "soup": "segfit.soups.make",
+    "soup_facts": "segfit.soups.make",
     "study": "segfit.run",
     "train": "segfit.run",
     "write_report": "segfit.report.write",

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from run_folders import STUDY, Fake, edit_json, write_run
 from segfit import units
-from segfit.comparison.table import BASELINE, Comparison, compare
+from segfit.comparison.comparing import Comparison, compare, grid
+from segfit.comparison.table import BASELINE
 from segfit.errors import RunError
 
 
@@ -44,10 +45,10 @@ def test_rows_fall_by_score_and_keep_their_number(study: Comparison) -> None:
 
 
 def test_another_score_sorts_and_leads(tmp_path: Path) -> None:
-    (group,) = compare(runs(tmp_path, *(replace(fake, score="miou") for fake in STUDY))).groups
-    titles = group.grid().titles
+    (analysis,) = compare(runs(tmp_path, *(replace(fake, score="miou") for fake in STUDY))).analyses
+    titles = grid(analysis).titles
     assert titles.index("mIoU") < titles.index("Dice")
-    assert group.grid().body[0][titles.index("mIoU")] == units.score(group.rows[0].scores.miou)
+    assert grid(analysis).body[0][titles.index("mIoU")] == units.score(analysis.group.rows[0].scores.miou)
 
 
 def test_equal_scores_sort_by_name(tmp_path: Path) -> None:
@@ -97,8 +98,9 @@ def test_costs_do_not_split_a_comparison_but_are_noted(tmp_path: Path) -> None:
     ],
 )
 def test_classes_cell(tmp_path: Path, top: int | None, rest: str, text: str) -> None:
-    (group,) = compare(runs(tmp_path, Fake(top=top, rest=rest))).groups
-    assert group.grid().body[0][group.grid().titles.index("Classes")] == text
+    (analysis,) = compare(runs(tmp_path, Fake(top=top, rest=rest))).analyses
+    shown_grid = grid(analysis)
+    assert shown_grid.body[0][shown_grid.titles.index("Classes")] == text
 
 
 def test_equal_names_are_told_apart_by_folder(tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_special_characters_survive_every_format(tmp_path: Path) -> None:
     row = next(line for line in comparison.to_markdown().splitlines() if r"a\|b" in line)
     assert re.sub(r"\\(.)", r"\1", re.split(r"(?<!\\)\|", row)[1].strip()) == SPECIAL
     latex = comparison.to_latex()
-    assert r"a|b\_c*d`\textless{}e\textgreater{}[f] \& 100\% \#1 \$x\$ \{y\}" in latex
+    assert r"a\textbar{}b\_c{*}d`\textless{}e\textgreater{}{[}f] \& 100\% \#1 \$x\$ \{y\}" in latex
     assert r"\textasciitilde{} \textasciicircum{} \textbackslash{}z" in latex
     assert SPECIAL in shown(comparison, 200)
     assert next(csv.DictReader(io.StringIO(comparison.to_csv())))["name"] == SPECIAL
@@ -157,8 +159,8 @@ def test_latex_rows_have_as_many_cells_as_columns(study: Comparison) -> None:
 def test_a_narrow_terminal_keeps_the_numbers_and_says_what_it_leaves_out(study: Comparison) -> None:
     wide, narrow = shown(study, 160), shown(study, 80)
     assert "Params" in wide.splitlines()[2]
-    assert "A wider terminal also shows mIoU, Pixel acc., Params, Images/s." in narrow
-    for row in study.groups[0].grid().body:
+    assert "A wider terminal also shows 95 % interval, mIoU, Pixel acc., Params, Images/s." in narrow
+    for row in grid(study.analyses[0]).body:
         assert all(text in narrow for text in row[:7])
     assert "…" not in narrow
 
@@ -221,3 +223,44 @@ def test_durations_read_back(seconds: float) -> None:
     total = sum(float(number.replace(",", "")) * factors[unit] for number, unit in parts)
     assert abs(total - seconds) <= (30.5 if seconds >= 3599 else 0.51 if seconds >= 9.9 else 0.051)
     assert all(float(number) < 60 for number, unit in parts if unit != "h")
+
+
+def test_intervals_and_the_verdict_stand_in_every_output(study: Comparison) -> None:
+    statistics = study.analyses[0].statistics
+    assert statistics is not None
+    best = statistics.best.interval
+    text = f"{units.score(best.low)}\N{EN DASH}{units.score(best.high)}"
+    verdict = "Keep attention-unet-8: it is better than all 3 others"
+    for output in (shown(study), study.to_markdown()):
+        assert text in output
+        assert verdict in output
+    assert text.replace("\N{EN DASH}", "--") in study.to_latex()
+    facts = json.loads(study.to_json())["groups"][0]
+    assert facts["verdict"] == verdict
+    assert facts["statistics"]["differences"][0]["better"] == "attention-unet-8"
+    assert (facts["rows"][0]["low"], facts["rows"][0]["high"]) == (best.low, best.high)
+    assert facts["rows"][-1]["low"] is None
+
+
+def test_seeds_of_one_entrant_share_an_interval_and_a_note(tmp_path: Path) -> None:
+    fakes = [Fake(name="a", seed=seed, history=seed) for seed in range(3)]
+    comparison = compare(runs(tmp_path, *fakes, Fake(name="b", quality=0.3)))
+    rows = json.loads(comparison.to_json())["groups"][0]["rows"]
+    together = [row for row in rows if row["entrant"] == "a"]
+    assert len(together) == 3
+    assert len({(row["low"], row["high"]) for row in together}) == 1
+    assert all(row["seed_spread"] > 0 for row in together)
+    assert "a: 0." in shown(comparison)
+    assert "on average over 3 seeds, 95 % interval" in shown(comparison)
+    table = grid(comparison.analyses[0])
+    column = table.titles.index("95 % interval")
+    assert [row[column] == "" for row in table.body] == [True, True, True, False]
+
+
+def test_without_records_there_is_a_reason_and_no_interval(tmp_path: Path) -> None:
+    first, second = runs(tmp_path, Fake(name="a"), Fake(name="b", quality=0.3))
+    (second / "per_image.parquet").unlink()
+    comparison = compare([first, second])
+    assert "95 % interval" not in grid(comparison.analyses[0]).titles
+    assert "There are no intervals:" in shown(comparison)
+    assert json.loads(comparison.to_json())["groups"][0]["statistics"] is None

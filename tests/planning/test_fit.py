@@ -236,3 +236,15 @@ def test_equal_memory_is_traced_once():
     assert toy.calls == 1
     planner.option(recipe(batch=8))
     assert toy.calls == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"scales": (0.5, 1.0)}, {"flip": True}, {"overlap": 0.5}, {"protocol": "mmseg"}], ids=str
+)
+def test_what_validation_sees_is_traced_anew(change):
+    toy = Toy()
+    planner = Planner(device(GB), 1, toy)
+    made = recipe()
+    planner.option(made)
+    planner.option(made.model_copy(update={"evaluate": made.evaluate.model_copy(update=change)}))
+    assert toy.calls == 2

@@ -10,6 +10,7 @@ from segfit.cli.data import data
 from segfit.cli.plan import plan
 from segfit.cli.recipes import classes, recipe
 from segfit.cli.runs import compare, evaluate, predict, report, score, submit
+from segfit.cli.soup import soup
 from segfit.cli.training import study, train
 from segfit.errors import Interrupted, UserError
 
@@ -74,5 +75,5 @@ def app() -> None:
     """Fit segmentation models to the hardware you have, and learn which one to keep."""
 
 
-for _verb in (train, study, plan, evaluate, compare, report, predict, submit, score, classes, recipe, data):
+for _verb in (train, study, plan, evaluate, compare, report, soup, predict, submit, score, classes, recipe, data):
     app.add_command(_verb)

@@ -52,7 +52,7 @@ def show_json(facts: Any) -> None:
 
 def print_comparison(runs: list[Path], as_json: bool) -> None:
     """Print the comparison table of runs on stdout."""
-    from segfit.comparison.table import compare as compare_runs
+    from segfit.comparison.comparing import compare as compare_runs
 
     comparison = compare_runs(runs)
     if as_json:

@@ -49,10 +49,9 @@ def evaluate(
     KEY=VALUE changes the stored recipe, so other data can be scored (data.root=PATH), or the same in another way
     (evaluate.window=sliding, evaluate.flip=true).
 
-    \b
-    original  input as in training, scored at each image's original size
-    mmseg     short side 512, bilinear, scored at the original size, as mmsegmentation does on ADE20K
-    paper     squashed to the training size and scored there
+    Protocols: original is the input as in training, scored at each image's original size; mmseg is short side 512,
+    bilinear, scored at the original size, as published ADE20K scores are taken; paper is images and masks squashed to
+    the training size.
     """
     from segfit import use
     from segfit.comparison.text import evaluation_text
@@ -79,7 +78,7 @@ def compare(runs: tuple[Path, ...], form: Literal["json", "markdown", "csv", "la
     if form is None:
         print_comparison(list(runs), as_json=False)
         return
-    from segfit.comparison.table import compare as compare_runs
+    from segfit.comparison.comparing import compare as compare_runs
 
     comparison = compare_runs(runs)
     writers = {

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from segfit.comparison.entrants import Entrant, entrants
+from segfit.comparison.statistics import FEWEST_IMAGES, Statistics, study
 from segfit.comparison.table import Group
 from segfit.errors import RunError
 from segfit.evaluation.records import Records, read_records
@@ -36,3 +38,34 @@ class Analysis:
                     f"{run.path}: was scored on other images than {self.group.runs[0].path}: evaluate both on the same"
                 )
         return tuple(read)
+
+    @cached_property
+    def entrants(self) -> tuple[Entrant, ...]:
+        """Who competes: runs that differ only in their seed are one entrant; the highest mean score first."""
+        return entrants(self.group)
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Intervals and differences; None where `statistics_note` says why there are none."""
+        return self._studied[0]
+
+    @property
+    def statistics_note(self) -> str | None:
+        """Why there are no intervals, as a sentence; None where there are."""
+        return self._studied[1]
+
+    @cached_property
+    def _studied(self) -> tuple[Statistics | None, str | None]:
+        try:
+            records = self.records
+        except RunError as error:
+            return None, f"There are no intervals: {error}."
+        if len(records[0]) < FEWEST_IMAGES:
+            return None, f"{_images(len(records[0]))} too few for intervals: at least {FEWEST_IMAGES} are needed."
+        names = (row.name for row in self.group.rows)
+        counts = {name: record.class_counts() for name, record in zip(names, records, strict=True)}
+        return study(self.entrants, counts, self.group.protocol.score), None
+
+
+def _images(count: int) -> str:
+    return "One image is" if count == 1 else f"{count} images are"

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Grid", "markdown_text"]
+__all__ = ["Grid", "latex_row", "latex_text", "markdown_text"]
 
 GAP = 2
 """Spaces between the columns in a terminal."""
@@ -24,7 +24,7 @@ class Grid:
         titles: title of each column.
         numbers: whether a column holds numbers, which are aligned to the right.
         body: the rows, best first.
-        footer: a last row that is set apart from the body.
+        footer: a last row that is set apart from the body; None where there is none.
         essential: how many leading columns even a narrow terminal shows.
     """
 
@@ -32,7 +32,7 @@ class Grid:
     titles: tuple[str, ...]
     numbers: tuple[bool, ...]
     body: tuple[tuple[str, ...], ...]
-    footer: tuple[str, ...]
+    footer: tuple[str, ...] | None
     essential: int
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
@@ -47,7 +47,7 @@ class Grid:
             yield Text(f"\nA wider terminal also shows {', '.join(self.titles[shown:])}.", style="dim")
 
     def _rows(self) -> list[tuple[str, ...]]:
-        return [self.titles, *self.body, self.footer]
+        return [self.titles, *self.body, *([self.footer] if self.footer else [])]
 
     def _table(self, shown: int) -> Table:
         """Return the first `shown` columns: the best row bold, the footer dim; names wrap, numbers do not."""
@@ -58,15 +58,16 @@ class Grid:
         for position, texts in enumerate(self.body):
             style = "bold" if position == 0 else ""
             table.add_row(*(Text(text, style=style) for text in texts[:shown]))
-        table.add_row()
-        table.add_row(*(Text(text, style="dim") for text in self.footer[:shown]))
+        if self.footer:
+            table.add_row()
+            table.add_row(*(Text(text, style="dim") for text in self.footer[:shown]))
         return table
 
     def to_markdown(self) -> str:
         """Return a caption and a table whose columns are aligned in the source, too; the footer is in italics."""
-        body = [[markdown_text(text) for text in texts] for texts in self.body]
-        footer = [f"*{markdown_text(text)}*" if text else "" for text in self.footer]
-        rows = [list(self.titles), *body, footer]
+        texts = [[markdown_text(text) for text in row] for row in (self.titles, *self.body)]
+        footer = [[f"*{markdown_text(text)}*" if text else "" for text in self.footer]] if self.footer else []
+        rows = [*texts, *footer]
         widths = [max(len(row[i]) for row in rows) for i in range(len(self.titles))]
         rule = ["-" * (width - 1) + "-:"[number] for width, number in zip(widths, self.numbers, strict=True)]
 
@@ -81,14 +82,13 @@ class Grid:
         """Return a ``tabular`` with booktabs' rules."""
         return "\n".join(
             [
-                f"% {self.caption}",
+                f"% {' '.join(self.caption.split())}",
                 rf"\begin{{tabular}}{{{''.join('lr'[number] for number in self.numbers)}}}",
                 r"  \toprule",
-                _latex_row(self.titles),
+                latex_row(self.titles),
                 r"  \midrule",
-                *(_latex_row(texts) for texts in self.body),
-                r"  \midrule",
-                _latex_row(self.footer),
+                *(latex_row(texts) for texts in self.body),
+                *([r"  \midrule", latex_row(self.footer)] if self.footer else []),
                 r"  \bottomrule",
                 r"\end{tabular}",
             ]
@@ -96,8 +96,8 @@ class Grid:
 
 
 def markdown_text(text: str) -> str:
-    """Return `text` with Markdown's special characters escaped."""
-    return "".join(f"\\{char}" if char in "\\|*_`<[" else char for char in text)
+    """Return `text` with Markdown's special characters escaped, in one line."""
+    return "".join(f"\\{char}" if char in "\\|*_`<>[~#&$" else char for char in " ".join(text.split()))
 
 
 _LATEX = {
@@ -107,10 +107,33 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    # At the beginning of a row these would be read as arguments of the row before.
+    "[": "{[}",
+    "*": "{*}",
     "\N{EN DASH}": "--",
+    "\N{EM DASH}": "---",
+    "\N{HORIZONTAL ELLIPSIS}": r"\dots{}",
+    "\N{MIDDLE DOT}": r"\textperiodcentered{}",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{ALMOST EQUAL TO}": r"$\approx$",
+    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
+    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
+    "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
+    **{
+        char: rf"\textsuperscript{{{digit}}}"
+        for digit, char in enumerate("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+    },
 }
 
 
-def _latex_row(texts: Sequence[str]) -> str:
-    escaped = ("".join(_LATEX.get(char, char) for char in text) for text in texts)
-    return f"  {' & '.join(escaped)} \\\\"
+def latex_text(text: str) -> str:
+    """Return `text` with LaTeX's special characters escaped, in one line."""
+    return "".join(_LATEX.get(char, char) for char in " ".join(text.split()))
+
+
+def latex_row(texts: Sequence[str]) -> str:
+    """Return a row of a ``tabular``."""
+    return f"  {' & '.join(map(latex_text, texts))} \\\\"

@@ -206,6 +206,9 @@ class TrainConfig(Section):
     """Decides initial weights, order, augmentation and dropout."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Loader processes per rank; by default the cores that are left, at most 8."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay per step of a moving average of the weights (0.999 forgets within some 1,000 steps), which then is what is
+    validated, scored and used; by default there is none."""
     validate_every: Positive = 1
     """Epochs between validations; the last epoch is always validated."""
     continue_from: str | None = None

@@ -6,14 +6,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from segfit.drawing.style import FONTS, PAPER, STYLE, theme
+from segfit.drawing.style import FONTS, STYLE, theme
 
 __all__ = ["Drawing", "Plot", "draw_all", "styled"]
 
@@ -39,7 +38,9 @@ class Drawing:
         with styled():
             stream = io.StringIO()
             self.figure.savefig(stream, format="svg", facecolor=ground, metadata={"Date": None, "Creator": None})
-        return stream.getvalue().replace("'DejaVu Sans'", FONTS)
+        svg = stream.getvalue().replace("'DejaVu Sans'", FONTS)
+        # Several artists show one run, and an id is given once.
+        return re.sub(r'\bid="run-(\d+)"', r'data-run="\1"', svg)
 
     def inline(self, number: int = 1) -> Markup:
         """Return the figure to stand inside a page: colours from its theme, its font, ids of its own, a description.
@@ -65,11 +66,6 @@ class Drawing:
             nobody = {"CreationDate": None, "Creator": None, "Producer": None}
             self.figure.savefig(stream, format="pdf", metadata=nobody)
         return stream.getvalue()
-
-    def save(self, folder: Path, name: str) -> None:
-        """Write ``NAME.svg`` on light ground, so that it can be read on any page, and ``NAME.pdf``."""
-        (folder / f"{name}.svg").write_text(self.svg(PAPER), encoding="utf-8")
-        (folder / f"{name}.pdf").write_bytes(self.pdf())
 
 
 @contextmanager

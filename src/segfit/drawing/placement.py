@@ -7,10 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 __all__ = ["label_points", "shorten", "spread", "text_width"]
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top, in points."""
 
 LONGEST = 24
 """Characters of a label; longer names lose their middle, since both ends tell runs apart."""
@@ -68,7 +70,12 @@ def spread(wanted: NDArray[np.float64], gap: float, low: float, high: float) -> 
 
 
 def label_points(
-    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], colors: Sequence[str], size: float = 11
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    colors: Sequence[str],
+    size: float = 11,
+    obstacles: Sequence[tuple[float, float]] = (),
 ) -> None:
     """Write a name beside every point, each at the place that covers least of other labels, points and the border.
 
@@ -78,19 +85,22 @@ def label_points(
         names: one a point.
         colors: one a point.
         size: of the text, in points.
+        obstacles: in data coordinates, small points without a name that labels keep off where they can.
     """
     assert axes.figure.dpi == 72, "pixels are points"
     at = axes.transData.transform(np.array(points))
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in at.tolist()]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in at.tolist()]
+    if len(obstacles):
+        in_way = axes.transData.transform(np.array(obstacles))
+        taken += [(x - 4, y - 4, x + 4, y + 4) for x, y in in_way.tolist()]
+    frame = [(axes.bbox.x0, axes.bbox.y0, axes.bbox.x1, axes.bbox.y1)]
     figure = axes.get_figure(root=True)
     assert figure is not None
     for point, (x, y), name, color in zip(points, at.tolist(), names, colors, strict=True):
         width = text_width(figure, name, size)
         boxes = [_box(x + dx, y + dy, width, size, side) for dx, dy, side in PLACES]
-        costs = [
-            _covered(box, taken) + _outside(box, axes.bbox) + FAR * abs(dy)
-            for box, (_, dy, _) in zip(boxes, PLACES, strict=True)
-        ]
+        outside = 1.3 * size * width - _shared(boxes, frame)
+        costs = _shared(boxes, taken) + outside + FAR * np.abs([dy for _, dy, _ in PLACES])
         best = int(np.argmin(costs))
         dx, dy, side = PLACES[best]
         near = (float(side == "right"), 0.5)
@@ -102,16 +112,14 @@ def label_points(
         taken.append(boxes[best])
 
 
-def _box(x: float, y: float, width: float, size: float, side: str) -> Bbox:
+def _box(x: float, y: float, width: float, size: float, side: str) -> Box:
     left = {"left": x, "center": x - width / 2, "right": x - width}[side]
-    return Bbox.from_bounds(left, y - 0.65 * size, width, 1.3 * size)
+    return left, y - 0.65 * size, left + width, y + 0.65 * size
 
 
-def _covered(box: Bbox, taken: Sequence[Bbox]) -> float:
-    shared = (Bbox.intersection(box, other) for other in taken)
-    return float(sum(part.width * part.height for part in shared if part is not None))
-
-
-def _outside(box: Bbox, frame: Bbox) -> float:
-    inside = Bbox.intersection(box, frame)
-    return float(box.width * box.height - (inside.width * inside.height if inside is not None else 0.0))
+def _shared(boxes: Sequence[Box], others: Sequence[Box]) -> NDArray[np.float64]:
+    """Return the area of each box that lies in the others; what lies in two of them counts twice."""
+    one, other = np.array(boxes)[:, None], np.array(others)[None]
+    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    shared: NDArray[np.float64] = np.prod(np.clip(sides, 0, None), axis=-1).sum(axis=-1)
+    return shared

@@ -23,6 +23,7 @@ __all__ = [
     "new_figure",
     "run_color",
     "run_dash",
+    "run_id",
     "run_marker",
     "theme",
 ]
@@ -101,6 +102,11 @@ def run_marker(number: int) -> str:
 def run_dash(number: int) -> Any:
     """Return the line style of the run at position `number`; runs of one colour get different ones."""
     return DASHES[number // len(RUNS) % len(DASHES)]
+
+
+def run_id(number: int) -> str:
+    """Return what an artist is called (``gid``) that shows only the run at position `number`: pages can hide it."""
+    return f"run-{number}"
 
 
 def theme() -> dict[str, tuple[str, str]]:

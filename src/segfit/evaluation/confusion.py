@@ -58,7 +58,8 @@ def _count_on_cpu(target: Tensor, prediction: Tensor, classes: int) -> Tensor:
 
 
 def _are_bytes(ids: NDArray[Any]) -> bool:
-    return ids.dtype == np.uint8 or not ids.size or bool(ids.min() >= 0 and ids.max() <= IGNORE)
+    # A bit that no byte has, or the sign, is in all of them together if it is in one of them: one pass over the ids.
+    return ids.dtype == np.uint8 or 0 <= int(np.bitwise_or.reduce(ids)) <= IGNORE
 
 
 def _count_on_gpu(target: Tensor, prediction: Tensor, classes: int) -> Tensor:

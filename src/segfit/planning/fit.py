@@ -312,6 +312,6 @@ def _memory_key(recipe: Recipe) -> str:
             [whole["optim"][key] for key in ("name", "fused", "clip_norm", "momentum", "backbone_lr")],
             [whole["train"][key] for key in train],
             whole["augment"]["size"],
-            [whole["evaluate"][key] for key in ("batch", "resize", "window")],
+            [whole["evaluate"][key] for key in ("protocol", "batch", "resize", "window", "overlap", "scales", "flip")],
         )
     )

@@ -60,11 +60,13 @@ class Column:
         title: what stands above it.
         number: its cells are numbers, aligned to the right and sorted by their values.
         help: what it means, in one sentence; "" where the title says it.
+        run: number of the run that all its cells are about (`table.Row.number`), whose mark stands before the title.
     """
 
     title: str
     number: bool = True
     help: str = ""
+    run: int | None = None
 
 
 @dataclass(frozen=True)

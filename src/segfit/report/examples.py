@@ -1,8 +1,12 @@
-"""Example images of a report: photograph, mask, what each run predicted, and where it is wrong."""
+"""Images of a comparison as they were scored: photograph, ground truth and what each run predicted, read on demand.
 
-from collections import Counter
+A run keeps its predictions as label maps in ``examples/ID.png``. Nothing is read before somebody asks for an image, so
+a report of thousands of images costs only those that it shows.
+"""
+
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -13,156 +17,168 @@ from segfit import units
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.table import Group
 from segfit.data import SOURCES, Image, Record, Source
-from segfit.data.decode import read_image, read_index_mask
+from segfit.data.decode import read_index_mask, read_pair
 from segfit.drawing.pictures import css_color, fit_inside, mask_uri, photo_uri, shrink_mask
-from segfit.errors import DataError, UserError
+from segfit.errors import DataError
 from segfit.labels import IGNORE, LabelSpace
+from segfit.report.blocks import LegendEntry
+from segfit.report.names import short_names
 
-__all__ = ["Example", "LegendEntry", "Prediction", "examples_or_note", "read_examples"]
+__all__ = ["UNSCORED", "WRONG", "Album", "Example", "error_uri", "legend", "open_album"]
 
-COUNT = 6
-LONGEST_SIDE = 320
-"""Pixels of a picture's longer side."""
 LEGEND_SHARE = 0.005
 """Classes that cover less of the mask and of every prediction are left out of the legend."""
+
+LEGEND_MOST = 12
+"""A legend names no more classes than this, those that cover most."""
+
 WRONG = (222, 64, 30)
 UNSCORED = (200, 204, 209)
 
 Mask = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LegendEntry:
-    """A class of an example: name, CSS colour, and its share of the mask as text ("" where it is only predicted)."""
-
-    name: str
-    color: str
-    share: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What one run made of an image: two pictures as data URIs, and the share of scored pixels that are right."""
-
-    picture: str
-    errors: str
-    right: str
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """One image with its mask and one prediction a run, in the order of the rows; None where a run kept none.
+    """One image at its original size (H, W).
 
     Attributes:
         id: the record's id.
-        width: of the pictures, in pixels.
-        height: of the pictures.
-        image: data URI.
-        mask: data URI; what is not annotated is transparent.
-        predictions: one a row.
-        legend: classes that occur, largest first.
+        image: `(H, W, 3)` RGB.
+        truth: `(H, W)` train ids, `IGNORE` where nothing is annotated.
+        predictions: one `(H, W)` map of train ids a run, in the order of the rows; None where a run kept none.
+        labels: the label space of all of them.
     """
 
     id: str
-    width: int
-    height: int
-    image: str
-    mask: str
-    predictions: tuple[Prediction | None, ...]
-    legend: tuple[LegendEntry, ...]
+    image: Image
+    truth: Mask
+    predictions: tuple[Mask | None, ...]
+    labels: LabelSpace
+
+    def shrunk(self, longest: int) -> "Example":
+        """Return the example with at most `longest` pixels on its longer side; no label is invented."""
+        return self.resized(*fit_inside(*self.truth.shape, longest=longest))
+
+    def resized(self, height: int, width: int) -> "Example":
+        """Return the example at another size, its maps by the nearest pixel."""
+        image: Image = cv2.resize(self.image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        maps = (None if one is None else shrink_mask(one, height, width) for one in self.predictions)
+        truth = shrink_mask(self.truth, height, width)
+        return replace(self, image=image, truth=truth, predictions=tuple(maps))
+
+    def photo(self) -> str:
+        """Return the photograph as a data URI."""
+        return photo_uri(self.image)
+
+    def mask(self, mask: Mask) -> str:
+        """Return the truth or a prediction in the colours of its classes as a data URI."""
+        return mask_uri(mask, self.labels.colors)
 
 
-def read_examples(group: Group) -> list[Example]:
-    """Return examples that as many runs as possible kept a prediction of.
+@dataclass(frozen=True, kw_only=True)
+class Album:
+    """The images of a group of runs.
+
+    Attributes:
+        source: the dataset.
+        records: its records of the split that was scored, by id.
+        runs: the runs, in the order of the rows.
+        squashed: the (height, width) at which everything was scored; None where that is each image's own.
+    """
+
+    source: Source
+    records: dict[str, Record]
+    runs: tuple[RunFacts, ...]
+    squashed: tuple[int, int] | None = None
+
+    def kept(self, ids: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which run kept a prediction of which image: `(runs, ids)`."""
+        folders = [os.fspath(run.path / "examples") for run in self.runs]
+        there = [[os.path.isfile(f"{folder}/{name}.png") for name in ids] for folder in folders]  # noqa: PTH113
+        return np.array(there, dtype=np.bool_).reshape(len(folders), len(ids))
+
+    def read(self, name: str, runs: Sequence[int] | None = None) -> Example:
+        """Read an image, its mask and predictions.
+
+        Args:
+            name: the record's id.
+            runs: positions of the runs whose predictions are wanted; all when None.
+
+        Raises:
+            DataError: the image is not in the dataset any more, a file is damaged, or the dataset changed.
+        """
+        labels = self.runs[0].labels
+        if name not in self.records:
+            root = self.runs[0].recipe.data.root
+            raise DataError(f"{root}: has no image {name!r} any more: the dataset changed since the runs")
+        record = self.records[name]
+        image, mask = read_pair(self.source, record)
+        truth = labels.encode(mask, where=str(record.mask))
+        scene = Example(id=name, image=image, truth=truth, predictions=(), labels=labels)
+        scene = scene if self.squashed is None else scene.resized(*self.squashed)
+        wanted = range(len(self.runs)) if runs is None else runs
+        files = [run.path / "examples" / f"{name}.png" for run in self.runs]
+        predictions = [
+            _read_prediction(file, scene.truth, labels) if position in wanted and file.is_file() else None
+            for position, file in enumerate(files)
+        ]
+        return replace(scene, predictions=tuple(predictions))
+
+
+def open_album(group: Group) -> Album:
+    """Return the images that the runs of a group were scored on.
 
     Raises:
-        DataError: the dataset is gone or changed, or the runs kept no predictions.
+        DataError: the dataset is gone or damaged.
     """
-    kept = [_kept(run) for run in group.runs]
-    counts = Counter(name for names in kept for name in names)
-    chosen = sorted(sorted(counts, key=lambda name: (-counts[name], name))[:COUNT])
-    if not chosen:
-        raise DataError("the runs kept no example predictions (evaluate.examples)")
-    first = group.runs[0]
-    source = _source(first)
-    records = {record.id: record for record in source.records(group.protocol.split)}
-    missing = [name for name in chosen if name not in records]
-    if missing:
-        raise DataError(f"{first.recipe.data.root}: has no image {missing[0]!r} any more: the dataset changed")
-    return [_example(records[name], source, [names.get(name) for names in kept], first.labels) for name in chosen]
-
-
-def examples_or_note(group: Group) -> tuple[list[Example], str | None]:
-    """Return `read_examples`, or no example and the reason why there is none."""
-    try:
-        return read_examples(group), None
-    except UserError as error:
-        return [], str(error)
-
-
-def _kept(run: RunFacts) -> dict[str, Path]:
-    """Return the predictions that a run kept, by record id."""
-    folder = run.path / "examples"
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.png"))}
-
-
-def _source(run: RunFacts) -> Source:
-    data = run.recipe.data
+    recipe = group.runs[0].recipe
+    data = recipe.data
     if data.root is None or not data.root.is_dir():
         raise DataError(f"the dataset is not at {data.root} any more")
-    return SOURCES.build(data.name, data.root, **data.options)
+    source: Source = SOURCES.build(data.name, data.root, **data.options)
+    records = {record.id: record for record in source.records(group.protocol.split)}
+    squashed = recipe.augment.size if group.protocol.name == "paper" else None
+    return Album(source=source, records=records, runs=tuple(group.runs), squashed=squashed)
 
 
-def _example(record: Record, source: Source, files: Sequence[Path | None], labels: LabelSpace) -> Example:
-    mask = labels.encode(source.read_mask(record), where=str(record.mask))
-    predictions = [None if file is None else _read_prediction(file, mask, labels) for file in files]
-    height, width = fit_inside(*mask.shape, longest=LONGEST_SIDE)
-    image = cv2.resize(read_image(record.image), (width, height), interpolation=cv2.INTER_AREA)
-    return Example(
-        id=record.id,
-        width=width,
-        height=height,
-        image=photo_uri(image.astype(np.uint8)),
-        mask=mask_uri(shrink_mask(mask, height, width), labels.colors),
-        predictions=tuple(
-            None if prediction is None else _compared(prediction, mask, image.astype(np.uint8), labels)
-            for prediction in predictions
-        ),
-        legend=_legend(mask, [prediction for prediction in predictions if prediction is not None], labels),
-    )
+def error_uri(prediction: Mask, truth: Mask) -> str:
+    """Return where a prediction is wrong, to lie over the photograph: what is right is transparent.
+
+    Args:
+        prediction: `(h, w)` train ids.
+        truth: `(h, w)` train ids; what is `IGNORE` there was not scored.
+    """
+    picture = np.full(truth.shape, IGNORE, np.uint8)
+    picture[prediction != truth] = 0
+    picture[truth == IGNORE] = 1
+    return mask_uri(picture, (WRONG, UNSCORED))
 
 
-def _read_prediction(file: Path, mask: Mask, labels: LabelSpace) -> Mask:
-    prediction = read_index_mask(file)
-    if prediction.shape != mask.shape:
-        raise DataError(f"{file}: is {prediction.shape} and its mask {mask.shape}: the dataset changed since the run")
-    if prediction.max(initial=0) >= len(labels):
-        raise DataError(f"{file}: holds class {prediction.max()} of {len(labels)}: evaluate the run again")
-    return prediction.astype(np.uint8)
-
-
-def _compared(prediction: Mask, mask: Mask, image: Image, labels: LabelSpace) -> Prediction:
-    """Return a prediction's pictures; `image` has their size, the masks their original one."""
-    scored = mask != IGNORE
-    right = float((prediction == mask)[scored].mean()) if scored.any() else 0.0
-    height, width = image.shape[:2]
-    small, truth = shrink_mask(prediction, height, width), shrink_mask(mask, height, width)
-    grey = 0.62 * cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    errors = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
-    errors[small != truth] = WRONG
-    errors[truth == IGNORE] = UNSCORED
-    return Prediction(picture=mask_uri(small, labels.colors), errors=photo_uri(errors), right=units.share(right))
-
-
-def _legend(mask: Mask, predictions: Sequence[Mask], labels: LabelSpace) -> tuple[LegendEntry, ...]:
-    shares = [np.bincount(m.ravel(), minlength=256)[: len(labels)] / m.size for m in (mask, *predictions)]
-    shown = np.flatnonzero(np.max(shares, axis=0) >= LEGEND_SHARE)
+def legend(example: Example) -> tuple[LegendEntry, ...]:
+    """Return the classes that can be seen in the truth or in a prediction, the largest in the truth first."""
+    masks = [example.truth, *(prediction for prediction in example.predictions if prediction is not None)]
+    labels = example.labels
+    shares = [np.bincount(mask.ravel(), minlength=256)[: len(labels)] / mask.size for mask in masks]
+    most = np.max(shares, axis=0)
+    shown = np.argsort(-most, kind="stable")[:LEGEND_MOST]
+    shown = shown[most[shown] >= LEGEND_SHARE]
     order = shown[np.argsort(-shares[0][shown], kind="stable")]
+    names = short_names(labels.names)
     return tuple(
         LegendEntry(
-            name=labels.names[train],
+            name=names[train],
             color=css_color(labels.colors[train]),
-            share=units.share(float(shares[0][train])) if shares[0][train] else "",
+            remark=units.share(float(shares[0][train])) if shares[0][train] else "only predicted",
         )
         for train in order.tolist()
     )
+
+
+def _read_prediction(file: Path, truth: Mask, labels: LabelSpace) -> Mask:
+    prediction = read_index_mask(file)
+    if prediction.shape != truth.shape:
+        raise DataError(f"{file}: is {prediction.shape} and its mask {truth.shape}: the dataset changed since the run")
+    if prediction.max(initial=0) >= len(labels):
+        raise DataError(f"{file}: holds class {prediction.max()} of {len(labels)}: evaluate the run again")
+    return prediction.astype(np.uint8)

@@ -7,6 +7,7 @@ a checkpoint holds only weights, optimizer state and `Progress`.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -246,8 +247,9 @@ class Trainer:
         if not due or number <= progress.validated:
             return
         started = time.perf_counter()
-        # Ranks that stop at different batches would wait for each other for ever: several finish the pass.
-        scores = self.validate(self.stop.check if self.ranks.world == 1 else lambda: None)
+        with self._averaged():
+            # Ranks that stop at different batches would wait for each other for ever: several finish the pass.
+            scores = self.validate(self.stop.check if self.ranks.world == 1 else lambda: None)
         if not math.isfinite(scores["loss"]):
             raise self._diverged("the validation loss", scores["loss"])
         progress.validated = number
@@ -258,10 +260,15 @@ class Trainer:
         if score > progress.best_score:
             progress.best_epoch, progress.best_score = number, score
             if self.ranks.main:
-                save_weights(self.folder.best, self.model, {"epoch": number, **scores})
+                with self._averaged():
+                    save_weights(self.folder.best, self.model, {"epoch": number, **scores})
         self._save()
         if self._asked_to_stop() and not finished:
             self.stop.check()
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Return the context in which the model is what is validated and kept: the moving average, if there is one."""
+        return nullcontext() if self.step.average is None else self.step.average.shown()
 
     def _time_to_ask(self) -> bool:
         """Whether to ask the other ranks for signals: on GPUs that waits for them, so only now and then."""
@@ -275,10 +282,10 @@ class Trainer:
     def _save(self) -> None:
         if self.ranks.main:
             facts = {"progress": asdict(self.progress), "scaler": self.step.scaler.state_dict()}
-            save_checkpoint(self.folder.last, self.model, self.step.optimizer, facts)
+            save_checkpoint(self.folder.last, self.model, self.step.optimizer, facts, self.step.average)
 
     def _restore(self) -> None:
-        facts = load_checkpoint(self.folder.last, self.model, self.step.optimizer)
+        facts = load_checkpoint(self.folder.last, self.model, self.step.optimizer, self.step.average)
         self.progress = Progress(**facts["progress"])
         if self.progress.accumulate:
             share = self.recipe.train.images // self.ranks.world

@@ -12,6 +12,7 @@ from segfit.errors import RunError
 from segfit.losses import Loss
 from segfit.models import Segmenter
 from segfit.models.layers import BatchNorm2d
+from segfit.training.average import MovingAverage
 from segfit.training.device import autocast, check_compiler, measured_convolutions
 from segfit.training.memory import is_out_of_memory
 from segfit.training.optim import build_optimizer
@@ -51,6 +52,7 @@ class TrainStep:
         optimizer: over the model's parameters.
         scaler: keeps small float16 gradients from vanishing; the other precisions do not need it.
         accumulate: micro-batches per step.
+        average: of the weights, with `train.ema`.
 
     Raises:
         RecipeError: the recipe wants compilation, and there is no compiler.
@@ -64,6 +66,7 @@ class TrainStep:
         self.optimizer = build_optimizer(model, recipe.optim)
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=recipe.train.precision == "fp16")
         self.accumulate = recipe.train.accumulate
+        self.average = MovingAverage(model, recipe.train.ema) if recipe.train.ema is not None else None
 
     def join_ranks(self) -> None:
         """Share gradients and batch statistics with the other ranks from now on; they take the first one's weights."""
@@ -112,6 +115,8 @@ class TrainStep:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.drop_gradients()
+        if self.average is not None:
+            self.average.update()
 
     def drop_gradients(self) -> None:
         """Forget gradients, and their memory."""

@@ -158,8 +158,8 @@ class TrainLoader:
 class EvalLoader:
     """Validation samples in fixed groups: images at the model's input size, masks at their original size.
 
-    Iterating yields `list[EvalSample]`. Group g holds the records ``g * batch`` to ``(g + 1) * batch``; rank r takes the
-    groups r, r + world, …, so that together the ranks see every record exactly once.
+    Iterating yields `list[EvalSample]`. Group g holds the records ``g * batch`` to ``(g + 1) * batch``; rank r takes
+    the groups r, r + world, …, so that together the ranks see every record exactly once.
 
     Args:
         source: reads the masks.

@@ -1,0 +1,259 @@
+"""Runs at equal budget: their learning curves cut where they had seen as many images, or had taken as long.
+
+Curves are cut, never prolonged: the largest budget is the largest one that every run reached.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segfit import units
+from segfit.comparison.curves import SCORES
+from segfit.comparison.facts import RunFacts
+from segfit.comparison.plans import read_plan
+from segfit.comparison.table import Group, Row
+from segfit.planning.devices import CONTEXT, SLACK
+
+__all__ = ["GPU_SIZES", "UNITS", "Cut", "EqualBudget", "Fitting", "Spending", "Unit", "at_equal", "obstacle", "within"]
+
+Unit = Literal["samples", "hours", "flops"]
+
+SHARES = (0.25, 0.5, 1.0)
+"""Budgets at which runs are compared, as shares of the largest that all of them reached."""
+
+GPU_SIZES = (4, 6, 8, 10, 11, 12, 16, 24, 32, 40, 48, 80, 96, 141)
+"""Memory of usual GPUs in GB."""
+
+
+def _whole(number: float) -> str:
+    """Return a large number in a few digits: ``96,000`` or ``1.6 M``."""
+    return f"{number:,.0f}" if number < 1e6 else units.count(number)
+
+
+def _operations(number: float) -> str:
+    """Return a number of floating-point operations: ``4.2 PFLOP``."""
+    for size, unit in ((1e18, "E"), (1e15, "P"), (1e12, "T")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}FLOP"
+    return f"{number / 1e9:.3g} GFLOP"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitWords:
+    """How a unit is spoken of: what is equal, its axis, an amount as text, and what all runs did with it."""
+
+    title: str
+    axis: str
+    text: Callable[[float], str]
+    reached: str
+
+
+UNITS: dict[Unit, UnitWords] = {
+    "samples": UnitWords(
+        title="images seen", axis="Images seen in training", text=lambda n: f"{_whole(n)} images", reached="saw"
+    ),
+    "hours": UnitWords(
+        title="time", axis="Training time", text=lambda hours: units.duration(3600 * hours), reached="took"
+    ),
+    "flops": UnitWords(title="arithmetic", axis="Arithmetic of training", text=_operations, reached="computed"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What a run had spent at each validation, and the best score that it had reached by then.
+
+    Attributes:
+        row: the run.
+        amounts: `(m,)` rising.
+        best: `(m,)` never falling; nan before the first finite score.
+    """
+
+    row: Row
+    amounts: NDArray[np.float64]
+    best: NDArray[np.float64]
+
+    def at(self, budget: float) -> float | None:
+        """Return the best score within a budget; None where there was no validation yet."""
+        reached = int(np.searchsorted(self.amounts, budget, side="right"))
+        value = self.best[reached - 1] if reached else np.nan
+        return None if np.isnan(value) else float(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """All runs at one budget.
+
+    Attributes:
+        share: of the largest budget.
+        amount: in the unit.
+        scores: best validation score so far of each run, in the order of the runs; None before its first.
+    """
+
+    share: float
+    amount: float
+    scores: tuple[float | None, ...]
+
+    @property
+    def ranking(self) -> tuple[int, ...]:
+        """Positions of the runs, best first; equal ones in their order, those without a score last."""
+        return tuple(sorted(range(len(self.scores)), key=lambda i: (self.scores[i] is None, -(self.scores[i] or 0.0))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualBudget:
+    """Runs that were scored alike, at budgets that all of them reached.
+
+    Attributes:
+        unit: of which they spent equally much.
+        metric: the score, as it is written for people.
+        runs: in the order of the group's rows.
+        cuts: from the smallest budget to the largest.
+    """
+
+    unit: Unit
+    metric: str
+    runs: tuple[Spending, ...]
+    cuts: tuple[Cut, ...]
+
+    @property
+    def most(self) -> Cut:
+        """The largest budget that all runs reached."""
+        return self.cuts[-1]
+
+    @property
+    def complete(self) -> tuple[Cut, ...]:
+        """The budgets by which every run had a score: those whose rankings can be compared."""
+        return tuple(cut for cut in self.cuts if None not in cut.scores)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the ranking depends on the budget."""
+        return len({cut.ranking for cut in self.complete}) > 1
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return who leads at the largest budget, and whether that was so before."""
+        words = UNITS[self.unit]
+        leader, *others = self.most.ranking
+        best = self.most.scores[leader]
+        if best is None:
+            return ()
+        text = (
+            f"At equal {words.title} ({words.text(self.most.amount)}, the most that all runs {words.reached}) "
+            f"{self.runs[leader].row.name} is ahead with {self.metric} {units.score(best)}"
+        )
+        second = self.most.scores[others[0]]
+        if second is not None:
+            text += f", before {self.runs[others[0]].row.name} with {units.score(second)}"
+        return (f"{text}.", *self._earlier())
+
+    def _earlier(self) -> tuple[str, ...]:
+        """Return what the smaller budgets say about the order."""
+        earlier = [cut for cut in self.complete if cut.share < 1]
+        if not earlier or None in self.most.scores:
+            return ()
+        if not self.changes:
+            return (f"The order was the same at {_and([_SHARE[cut.share] for cut in earlier])} of it.",)
+        led: dict[int, list[str]] = {}
+        for cut in earlier:
+            if cut.ranking[0] != self.most.ranking[0]:
+                led.setdefault(cut.ranking[0], []).append(_SHARE[cut.share])
+        if led:
+            said = [f"{self.runs[run].row.name} was ahead at {_and(shares)} of it" for run, shares in led.items()]
+            return (f"The ranking depends on the budget: {_and(said)}.",)
+        return ("Who leads does not depend on the budget; the order behind it does.",)
+
+
+_SHARE = {0.25: "a quarter", 0.5: "half"}
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def at_equal(group: Group, unit: Unit) -> EqualBudget | None:
+    """Compare the runs of a group where they had spent equally much of `unit`; None where `obstacle` says why not.
+
+    The score at a budget is the best validation score up to it, as training measured it; nothing is extrapolated.
+
+    Raises:
+        RunError: a run's plan is damaged.
+    """
+    if len(group.rows) < 2 or obstacle(group, unit) is not None:
+        return None
+    runs = tuple(_spending(row, run, group, unit) for row, run in zip(group.rows, group.runs, strict=True))
+    most = min(float(run.amounts[-1]) for run in runs)
+    cuts = tuple(
+        Cut(share=share, amount=share * most, scores=tuple(run.at(share * most) for run in runs)) for share in SHARES
+    )
+    return EqualBudget(unit=unit, metric=SCORES[group.protocol.score], runs=runs, cuts=cuts)
+
+
+def obstacle(group: Group, unit: Unit) -> str | None:
+    """Return why runs cannot be compared at equal amounts of `unit`, in a sentence; None where they can."""
+    hardware = sorted({run.hardware for run in group.runs})
+    if unit == "hours" and len(hardware) > 1:
+        return f"Hours are not compared: the runs were trained on different hardware ({', '.join(hardware)})."
+    unknown = [
+        row.name for row, run in zip(group.rows, group.runs, strict=True) if not np.isfinite(_amounts(run, unit)).any()
+    ]
+    if not unknown:
+        return None
+    what = UNITS[unit].title
+    if unit == "flops":
+        return f"Equal {what} is not compared: {_and(unknown)} {'has' if len(unknown) == 1 else 'have'} no plan."
+    return f"Equal {what} is not compared: the events of {_and(unknown)} do not tell it."
+
+
+def _spending(row: Row, run: RunFacts, group: Group, unit: Unit) -> Spending:
+    amounts = _amounts(run, unit)
+    known = np.isfinite(amounts)
+    return Spending(row=row, amounts=amounts[known], best=run.curves.best_so_far(group.protocol.score)[known])
+
+
+def _amounts(run: RunFacts, unit: Unit) -> NDArray[np.float64]:
+    """Return what a run had spent at each validation; nan where it is not known."""
+    curves = run.curves
+    if unit == "samples":
+        return curves.steps * run.training.batch
+    if unit == "hours":
+        return curves.seconds / 3600
+    plan = read_plan(run)
+    return curves.steps * (np.nan if plan is None else plan.flops)
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """The best run among those that fit into some memory: `size` bytes, of a GPU or what a run took at its peak."""
+
+    size: int
+    row: Row
+
+
+def within(group: Group) -> tuple[Fitting, ...]:
+    """Return which run scores best within each memory, from the least to what the best run needs.
+
+    Memory of GPUs is compared at usual sizes, less what the libraries and the allocator take (`planning.devices`);
+    memory of processes at what the runs took. Nothing, where memory was measured differently.
+    """
+    kinds = {run.training.memory_kind for run in group.runs}
+    if len(kinds) > 1:
+        return ()
+    score = group.protocol.score
+    on_gpu = all(run.environment.device == "cuda" for run in group.runs)
+    peaks = [run.training.memory for run in group.runs]
+    sizes = [10**9 * size for size in GPU_SIZES] if on_gpu else sorted(peaks)
+    fittings: list[Fitting] = []
+    for size in sizes:
+        room = (size - CONTEXT) * (1 - SLACK) if on_gpu else size
+        # Rows stand best first.
+        best = next((row for row, peak in zip(group.rows, peaks, strict=True) if peak <= room), None)
+        if best is not None and (not fittings or best.score(score) > fittings[-1].row.score(score)):
+            fittings.append(Fitting(size=size, row=best))
+    return tuple(fittings)

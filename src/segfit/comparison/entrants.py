@@ -1,0 +1,110 @@
+"""Who competes: trainings that differ only in their seed are one entrant, whose score is their mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from segfit.comparison.curves import ScoreName
+from segfit.comparison.facts import RunFacts
+from segfit.comparison.table import Group, Row
+
+__all__ = ["Entrant", "entrants"]
+
+ALIKE = {
+    "name",
+    "data.root",
+    "data.cache",
+    "train.seed",
+    "train.device",
+    "train.workers",
+    "train.fit",
+    "train.autotune",
+    "evaluate.batch",
+    "evaluate.examples",
+}
+"""What may differ between trainings of one entrant: the seed, and what decides neither a weight nor a score."""
+
+
+SOUP = "soup.json"
+"""What the folder of a soup has: it is an average of trainings, not one more of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrant:
+    """Trainings of one recipe with different seeds.
+
+    Attributes:
+        name: what the recipe is called, unique in its group.
+        rows: one row a training, best first.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+
+    @property
+    def runs(self) -> list[RunFacts]:
+        """The facts of the rows, in the same order."""
+        return [row.run for row in self.rows if row.run is not None]
+
+    def score(self, name: ScoreName) -> float:
+        """Return the mean of the metric `name` over its trainings."""
+        return sum(row.score(name) for row in self.rows) / len(self.rows)
+
+    @property
+    def number(self) -> int:
+        """The number of the row that was given first; figures colour by it."""
+        return min(row.number for row in self.rows)
+
+
+def entrants(group: Group) -> tuple[Entrant, ...]:
+    """Return the entrants of a group, those of the highest mean score first, then by name.
+
+    Two runs of one recipe and one seed are two entrants, since the second is no other draw from the seeds; a soup is
+    one beside its ingredients.
+    """
+    members: dict[tuple[str, int], list[Row]] = {}
+    seen: dict[tuple[str, int], int] = {}
+    for row in sorted(group.rows, key=lambda row: row.number):
+        assert row.run is not None, "only the baseline has no run"
+        key, seed = _key(row.run), row.run.recipe.train.seed
+        copy = seen[key, seed] = seen.get((key, seed), -1) + 1
+        members.setdefault((key, copy), []).append(row)
+    order = {row.name: position for position, row in enumerate(group.rows)}
+    lists = [sorted(rows, key=lambda row: order[row.name]) for rows in members.values()]
+    names = _names(lists)
+    made = [Entrant(name=name, rows=tuple(rows)) for name, rows in zip(names, lists, strict=True)]
+    return tuple(sorted(made, key=lambda entrant: (-entrant.score(group.protocol.score), entrant.name)))
+
+
+def _key(run: RunFacts) -> str:
+    """Return what makes the run's recipe: equal texts are trainings of one entrant."""
+    fields = _dotted(run.recipe.model_dump(mode="json"))
+    kept = sorted((name, repr(value)) for name, value in fields.items() if name not in ALIKE)
+    soup = str(run.path) if (run.path / SOUP).is_file() else None
+    return repr((kept, run.evaluation.checkpoint, run.training.parameters, soup))
+
+
+def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in tree.items():
+        fields.update(_dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return fields
+
+
+def _names(lists: list[list[Row]]) -> list[str]:
+    """Return the name of each recipe, or what its trainings' names begin with; where two agree, that of a row."""
+    names = [_common(rows) for rows in lists]
+    return [name if name and names.count(name) == 1 else rows[0].name for name, rows in zip(names, lists, strict=True)]
+
+
+def _common(rows: list[Row]) -> str:
+    """Return what the recipes' names begin with in common, without a torn word (``unet-8-seed``) at its end."""
+    names = sorted({row.run.recipe.name for row in rows if row.run is not None})
+    if len(names) == 1:
+        return names[0]
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    common = "".join(letters[0] for letters in same)
+    if all(name[len(common) :][:1].isdigit() for name in names):
+        common = common.rstrip("0123456789")
+    return common.rstrip(" -_.").removesuffix("seed").rstrip(" -_.")

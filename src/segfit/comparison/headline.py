@@ -1,0 +1,259 @@
+"""What a comparison says in plain words: which to keep, why, and how sure that is."""
+
+from dataclasses import dataclass
+
+from segfit import units
+from segfit.comparison.analysis import Analysis
+from segfit.comparison.curves import SCORES, overfit_epoch
+from segfit.comparison.entrants import Entrant
+from segfit.comparison.pareto import COSTS, Cost
+from segfit.comparison.recommendation import EQUAL, Recommendation, amount, recommend
+from segfit.comparison.statistics import Difference, Statistics
+from segfit.comparison.table import Group
+
+__all__ = ["Headline", "headline", "overfitting", "protocol_notes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The result in one line, and the sentences beneath it."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
+def headline(analysis: Analysis) -> Headline:
+    """Return which entrant to keep, the numbers and costs behind that, and what it does not mean.
+
+    The rule is that of `segfit.comparison.recommendation`.
+    """
+    advice = recommend(analysis)
+    shown = advice.keep or analysis.entrants[0]
+    sentences = [
+        _score(analysis, shown),
+        *_against_others(analysis, advice),
+        *_costs(analysis, shown, advice),
+        *_caveats(analysis),
+    ]
+    return Headline(title=_title(analysis, advice), sentences=tuple(sentences))
+
+
+# --- the title -------------------------------------------------------------------------------------------------------
+
+
+def _title(analysis: Analysis, advice: Recommendation) -> str:
+    group = analysis.group
+    score = group.protocol.score
+    best = analysis.entrants[0]
+    value = f"{SCORES[score]} {units.score(best.score(score))}"
+    if best.score(score) <= group.baseline.score(score):
+        return f"Keep none: no run beats the majority class, the best reaches {value}"
+    if advice.keep is None:
+        if analysis.statistics is None:
+            return f"{best.name} scored best: {value}, but how sure that is cannot be said"
+        return f"Keep none: no run is surely better than the majority class, the best reaches {value}"
+    if len(analysis.entrants) == 1:
+        return f"{best.name} reaches {value}"
+    if len(advice.tied) == 1:
+        return f"Keep {best.name}: it is better than {_others(len(analysis.entrants) - 1, analysis)}"
+    return f"{_names(advice.tied)} are not distinguishable; keep {_why(advice)}"
+
+
+def _others(count: int, analysis: Analysis) -> str:
+    if count == 1:
+        return analysis.entrants[1].name
+    return "both others" if count == 2 else f"all {count} others"
+
+
+def _names(entrants: tuple[Entrant, ...]) -> str:
+    names = [entrant.name for entrant in entrants]
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= 3 else f"The {len(names)} best"
+
+
+def _why(advice: Recommendation) -> str:
+    """Return whom to keep and what speaks for it among those that are equally good."""
+    assert advice.keep is not None
+    assert advice.cost is not None
+    name, noun = advice.keep.name, advice.cost.name
+    if advice.keep is advice.tied[0]:
+        others = [amount(entrant, advice.cost) for entrant in advice.tied[1:]]
+        if min(others) <= EQUAL * amount(advice.keep, advice.cost):
+            return f"{name}, which scored best at no more {noun}"
+        least = advice.cost.less if len(others) == 1 else f"{advice.cost.less} than the others"
+        return f"{name}, which needs {least}"
+    for low, high, share in ((0.45, 0.55, "half"), (0.30, 0.36, "a third of"), (0.23, 0.27, "a quarter of")):
+        if low <= advice.ratio <= high:
+            return f"{name}, which needs {share} the {noun}"
+    less = advice.cost.less
+    return f"{name}, which needs {100 * (1 - advice.ratio):.0f} % {less}"
+
+
+# --- the sentences ---------------------------------------------------------------------------------------------------
+
+
+def _score(analysis: Analysis, entrant: Entrant) -> str:
+    """Return what an entrant scored, its interval, and how far that is from knowing nothing."""
+    group, statistics = analysis.group, analysis.statistics
+    score = group.protocol.score
+    value, base = entrant.score(score), group.baseline.score(score)
+    text = f"{entrant.name} reaches {SCORES[score]} {units.score(value)}"
+    details = [f"the mean of {len(entrant.rows)} trainings"] if len(entrant.rows) > 1 else []
+    if statistics is not None:
+        interval = statistics.row(entrant.rows[0].name).interval
+        if interval.high > interval.low:
+            details.append(
+                f"95 % interval {units.score(max(0.0, interval.low))} to {units.score(min(1.0, interval.high))}"
+            )
+    if details:
+        text += f" ({', '.join(details)})"
+    return f"{text}; that is {_gap(value - base)} always answering the most common class ({units.score(base)})."
+
+
+def _gap(difference: float) -> str:
+    if abs(difference) < 0.0005:
+        return "less than 0.001 away from"
+    return f"{abs(difference):.3f} {'above' if difference > 0 else 'below'}"
+
+
+def _against_others(analysis: Analysis, advice: Recommendation) -> list[str]:
+    """Return how the kept entrant compares with those that it had to be chosen from."""
+    statistics = analysis.statistics
+    if statistics is None or len(analysis.entrants) == 1:
+        return []
+    best = statistics.best.name
+    keep = advice.keep.name if advice.keep is not None else best
+    rival = best if keep != best else statistics.standings[1].name
+    pair = statistics.difference(keep, rival)
+    sentences = [pair.words() if pair.identical else f"{pair.words()} {_probability(pair, statistics)}"]
+    worse = [standing for standing in statistics.standings if standing not in statistics.tied]
+    if len(statistics.tied) > 1 and worse:
+        verb = "is" if len(worse) == 1 else "are"
+        sentences.append(f"{_list([standing.name for standing in worse])} {verb} worse than {best}.")
+    return sentences
+
+
+def _list(names: list[str]) -> str:
+    if len(names) > 4:
+        return f"The other {len(names)}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _probability(pair: Difference, statistics: Statistics) -> str:
+    share = pair.probability
+    percent = "more than 99.9" if share > 0.999 else f"{100 * share:.1f}" if share > 0.95 else f"{100 * share:.0f}"
+    if pair.seeds:
+        return f"The probability that {pair.better} is better is {percent} %."
+    sets = f"{statistics.resamples:,} resampled sets of images"
+    return f"It won on all of {sets}." if share == 1 else f"{pair.better} won on {percent} % of {sets}."
+
+
+def _costs(analysis: Analysis, entrant: Entrant, advice: Recommendation) -> list[str]:
+    """Return time and memory of an entrant, of its rival where they may be compared, and who needs the least memory."""
+    memory, time, _ = COSTS
+    first = entrant.runs[0]
+    each = " each" if len(entrant.runs) > 1 else ""
+    text = (
+        f"{entrant.name} trained for {time.text(amount(entrant, time))}{each} on {first.hardware} with "
+        f"{memory.text(amount(entrant, memory))} of memory at the peak"
+    )
+    rival = next((other for other in (*advice.tied, *analysis.entrants) if other is not entrant), None)
+    if rival is None or not _comparable(entrant, rival, (memory, time)):
+        return [f"{text}."]
+    text += f", {rival.name} for {time.text(amount(rival, time))} with {memory.text(amount(rival, memory))}."
+    return [text, *_frugal(analysis, (entrant, rival), memory)]
+
+
+def _comparable(first: Entrant, second: Entrant, costs: tuple[Cost, ...]) -> bool:
+    runs = [*first.runs, *second.runs]
+    return all(len({cost.measured_by(run) for run in runs}) == 1 for cost in costs)
+
+
+def _frugal(analysis: Analysis, named: tuple[Entrant, Entrant], memory: Cost) -> list[str]:
+    """Return what the entrant with the least memory reaches, unless it was named before."""
+    least = min(analysis.entrants, key=lambda entrant: amount(entrant, memory))
+    if least in named or not all(_comparable(least, entrant, (memory,)) for entrant in analysis.entrants):
+        return []
+    score = analysis.group.protocol.score
+    return [
+        f"The least memory sufficed for {least.name}: {memory.text(amount(least, memory))} "
+        f"for {SCORES[score]} {units.score(least.score(score))}."
+    ]
+
+
+def _caveats(analysis: Analysis) -> list[str]:
+    """Return what the intervals do not cover."""
+    statistics = analysis.statistics
+    if statistics is None:
+        return [analysis.statistics_note or ""]
+    once = [entrant.name for entrant in analysis.entrants if len(entrant.rows) == 1]
+    if len(analysis.entrants) == 1 and once:
+        return ["The interval is over the choice of images only: another training, with another seed, might differ."]
+    if not statistics.repeated:
+        return [
+            "Each was trained once: the intervals are over the choice of images only, and another seed might order "
+            "them differently."
+        ]
+    if once:
+        verb, whose = ("was", "its") if len(once) == 1 else ("were", "their")
+        return [
+            "The intervals are over images and, where there are several trainings, over seeds. "
+            f"{_list(once)} {verb} trained once; {whose} spread over seeds is taken to be that of the entrant "
+            "compared with."
+        ]
+    return ["The intervals are over the choice of images and of seeds."]
+
+
+# --- other sentences of a report -------------------------------------------------------------------------------------
+
+
+def overfitting(group: Group) -> list[str]:
+    """Return one sentence for each run that overfits."""
+    sentences = []
+    for row, run in zip(group.rows, group.runs, strict=True):
+        epoch = overfit_epoch(run.curves, group.protocol.score)
+        if epoch is not None:
+            sentences.append(
+                f"{row.name} was best at epoch {epoch} of {run.training.epochs}; from then on only its training loss "
+                "improved."
+            )
+    return sentences
+
+
+def protocol_notes(group: Group) -> list[str]:
+    """Return how the scores came about, one fact a sentence."""
+    protocol, runs = group.protocol, group.runs
+    notes = [_metric_note(group), _image_note(group)]
+    coverage = runs[0].labels.coverage
+    if protocol.rest != "ignore" and coverage is not None and coverage < 0.9995:
+        fate = "one extra class" if protocol.rest == "other" else "the most common class"
+        notes.append(f"The chosen classes cover {units.share(coverage)} of the pixels; all others became {fate}.")
+    elif coverage is not None and coverage < 0.9995:
+        notes.append(f"The chosen classes cover {units.share(coverage)} of the pixels; the others are not scored.")
+    if any(run.evaluation.checkpoint == "best" and run.evaluation.split == run.recipe.data.validation for run in runs):
+        notes.append("Best checkpoints were chosen on the same images that are scored here, which flatters the scores.")
+    notes.append("The majority class is what always answering the most common class of these images scores.")
+    return notes
+
+
+def _metric_note(group: Group) -> str:
+    occurring = sum(entry.dice is not None for entry in group.runs[0].evaluation.per_class)
+    formula = {
+        "dice": "Dice = 2TP / (2TP + FP + FN)",
+        "miou": "IoU = TP / (TP + FP + FN)",
+    }[group.protocol.score]
+    return (
+        f"{formula} of each class lies in [0, 1]; the score is its mean over the {occurring} classes that occur, from "
+        "pixel counts summed over all images."
+    )
+
+
+def _image_note(group: Group) -> str:
+    how = {
+        "squash": "squashed to the training size",
+        "short-side": "scaled until their short side has the training size",
+    }[group.protocol.resize]
+    windows = ", in overlapping windows of that size" if group.protocol.window == "sliding" else ""
+    return (
+        f"The {group.protocol.images:,} {group.protocol.split} images were {how} as input of the models{windows}; "
+        "predictions were scored at each image's original resolution."
+    )

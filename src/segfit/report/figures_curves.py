@@ -1,0 +1,158 @@
+"""Learning curves: a run has the same colour and line in all of them, and its name stands where its line ends."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from segfit.comparison.curves import SCORES, overfit_epoch
+from segfit.comparison.facts import RunFacts
+from segfit.comparison.table import Group
+from segfit.drawing.figure import Drawing, Plot, draw_all
+from segfit.drawing.placement import shorten, spread, text_width
+from segfit.drawing.style import (
+    MUTED,
+    PAPER,
+    STEPS,
+    axis_title,
+    new_figure,
+    run_color,
+    run_dash,
+    run_id,
+)
+
+__all__ = ["CURVES", "NAMED", "curve_drawings"]
+
+
+NAMED = 8
+"""How many runs, the best ones, have colour and name in a figure of curves; those of further runs are grey."""
+
+
+def curve_drawings(group: Group) -> list[Drawing]:
+    """Draw every learning curve that the group's facts support."""
+    return draw_all(CURVES, group)
+
+
+# --- curves ----------------------------------------------------------------------------------------------------------
+
+Series = Callable[[RunFacts], tuple[NDArray[np.int64], NDArray[np.float64]]]
+
+
+def training_loss(group: Group) -> Figure:
+    """Draw the mean training loss of every epoch."""
+    return _curves(group, "Training loss", lambda run: (run.curves.epoch, run.curves.train_loss))
+
+
+def validation_loss(group: Group) -> Figure:
+    """Draw the validation loss, with a ring where a run starts to overfit."""
+    return _curves(group, "Validation loss", lambda run: (run.curves.validated, run.curves.validation_loss), ring=-9)
+
+
+def validation_score(group: Group) -> Figure:
+    """Draw the validation score, with a ring where a run starts to overfit."""
+    score = group.protocol.score
+    title = f"Validation {SCORES[score]}"
+    return _curves(group, title, lambda run: (run.curves.validated, run.curves.score(score)), ring=9)
+
+
+def _curves(group: Group, title: str, series: Series, *, ring: int = 0) -> Figure:
+    """Draw one curve a run; `ring` is where the epoch stands at the ring of an overfitting run, in points above it."""
+    figure = new_figure(340, 260)
+    named = group.rows[:NAMED]
+    names = [shorten(row.name) for row in named]
+    with_labels = 8 + max(text_width(figure, name, 11) for name in names)
+    axes = figure.add_axes((32 / 340, 0.15, 1 - (36 + with_labels) / 340, 0.70))
+    ends = []
+    for row, run in zip(group.rows[NAMED:], group.runs[NAMED:], strict=True):
+        axes.plot(*series(run), color=MUTED, alpha=0.35, linewidth=1, gid=run_id(row.number))
+    for row, run in zip(named, group.runs[:NAMED], strict=True):
+        x, y = series(run)
+        marker = "o" if len(x) == 1 else ""
+        mine = run_id(row.number)
+        axes.plot(x, y, color=run_color(row.number), linestyle=run_dash(row.number), marker=marker, gid=mine)
+        finite = np.isfinite(y)
+        ends.append(float(y[finite][-1]) if finite.any() else None)
+        epoch = overfit_epoch(run.curves, group.protocol.score) if ring else None
+        if epoch is not None:
+            _ring(axes, epoch, float(y[x == epoch][0]), ring, row.number)
+    axes.set_xlabel("Epoch", fontsize=11)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+    axes.margins(x=0.02, y=0.08)
+    axes.set_ylim(bottom=0)
+    axis_title(axes, title)
+    _end_labels(axes, names, ends, [row.number for row in named])
+    return figure
+
+
+def _ring(axes: Axes, epoch: int, value: float, above: int, run: int) -> None:
+    color, mine = run_color(run), run_id(run)
+    axes.plot(
+        [epoch], [value], "o", markersize=8, markerfacecolor=PAPER, markeredgecolor=color, markeredgewidth=1.8, gid=mine
+    )
+    axes.annotate(
+        str(epoch), (epoch, value), (0, above), textcoords="offset points", ha="center",
+        va="bottom" if above > 0 else "top", fontsize=10, color=color, gid=mine,
+    )  # fmt: skip
+
+
+def _end_labels(axes: Axes, names: Sequence[str], ends: Sequence[float | None], runs: Sequence[int]) -> None:
+    """Write each name beside the end of its line, moved apart where lines end together."""
+    drawn = [(end, name, run) for end, name, run in zip(ends, names, runs, strict=True) if end is not None]
+    if not drawn:
+        return
+    heights = axes.transData.transform([(0, end) for end, _, _ in drawn])[:, 1]
+    bottom, top = axes.bbox.y0, axes.bbox.y1
+    for at, (_, name, run) in zip(spread(heights, 14, bottom, top), drawn, strict=True):
+        at_axes = (at - bottom) / (top - bottom)
+        axes.annotate(
+            name, (1, at_axes), (6, 0), xycoords="axes fraction", textcoords="offset points", va="center",
+            fontsize=11, color=run_color(run), annotation_clip=False, gid=run_id(run),
+        )  # fmt: skip
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _curve_words(title: str, series: Series) -> Callable[[Group], str]:
+    def words(group: Group) -> str:
+        ends = []
+        for row, run in zip(group.rows[:NAMED], group.runs[:NAMED], strict=True):
+            _, y = series(run)
+            if len(y):
+                ends.append(f"{row.name} from {y[0]:.2f} to {y[-1]:.2f}")
+        return f"{title} by epoch: {'; '.join(ends)}."
+
+    return words
+
+
+def _score_words(group: Group) -> str:
+    score = group.protocol.score
+    return _curve_words(f"Validation {SCORES[score]}", lambda r: (r.curves.validated, r.curves.score(score)))(group)
+
+
+def _has_epochs(group: Group) -> bool:
+    return any(len(run.curves.epoch) for run in group.runs)
+
+
+def _has_validations(group: Group) -> bool:
+    return any(len(run.curves.validated) for run in group.runs)
+
+
+CURVES: dict[str, Plot[Group]] = {
+    "training-loss": Plot(
+        supported=_has_epochs,
+        draw=training_loss,
+        describe=_curve_words("Training loss", lambda run: (run.curves.epoch, run.curves.train_loss)),
+    ),
+    "validation-loss": Plot(
+        supported=_has_validations,
+        draw=validation_loss,
+        describe=_curve_words("Validation loss", lambda run: (run.curves.validated, run.curves.validation_loss)),
+    ),
+    "validation-score": Plot(supported=_has_validations, draw=validation_score, describe=_score_words),
+}
+"""Learning curves by their file names."""

@@ -1,0 +1,42 @@
+"""How the runs learnt: losses and score by epoch, and where a run began to overfit."""
+
+from segfit.comparison.analysis import Analysis
+from segfit.comparison.curves import overfit_epoch
+from segfit.comparison.overfitting import overfitting
+from segfit.report.blocks import Block, Bullets, Figures, Fold, Paragraph, Section
+from segfit.report.figures_curves import NAMED, curve_drawings
+
+__all__ = ["curves"]
+
+SHOWN = 4
+"""Sentences about overfitting that are shown at once; of more of them the others are folded away."""
+
+
+def curves(analysis: Analysis) -> Section | None:
+    """Return training loss, validation loss and validation score by epoch; None where no run logged an epoch."""
+    group = analysis.group
+    drawings = curve_drawings(group)
+    if not drawings:
+        return None
+    blocks: list[Block] = [Figures(drawings=tuple(drawings), caption=_caption(analysis))]
+    losses = sorted({run.recipe.loss.name for run in group.runs})
+    if len(losses) > 1:
+        advice = "compare the shapes of the loss curves, not their heights"
+        blocks.append(Paragraph(f"The runs minimise different losses ({', '.join(losses)}): {advice}.", note=True))
+    sentences = overfitting(group)
+    if sentences:
+        blocks.append(Bullets(sentences[:SHOWN]))
+    if len(sentences) > SHOWN:
+        more = Bullets(sentences[SHOWN:])
+        blocks.append(Fold(summary=f"{len(more.items)} more about overfitting", blocks=(more,)))
+    return Section(name="curves", title="How they learnt", blocks=blocks)
+
+
+def _caption(analysis: Analysis) -> str:
+    """Return what the rings mean and which runs are named."""
+    group = analysis.group
+    ringed = any(overfit_epoch(run.curves, group.protocol.score) is not None for run in group.runs[:NAMED])
+    sentences = ["A ring marks the epoch after which only the training loss improved."] if ringed else []
+    if len(group.rows) > NAMED:
+        sentences.append(f"The {NAMED} best of {len(group.rows)} runs are named, the others grey.")
+    return " ".join(sentences)

@@ -1,0 +1,206 @@
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from run_folders import STUDY, Fake, write_run
+from segfit.comparison.budget import Cut, EqualBudget, Spending, Unit, at_equal, obstacle, within
+from segfit.comparison.comparing import compare
+from segfit.comparison.table import Group, Row
+
+PARTS = dict.fromkeys(("parameters", "gradients", "optimizer", "activations", "temporaries"), 10)
+
+
+def plan(flops: float, count: int = 1) -> dict[str, Any]:
+    return {
+        "device": {"name": "T4", "kind": "cuda", "count": count, "room": 10**10},
+        "memory": {"peak": 50, "training": PARTS, "validation": PARTS},
+        "flops_per_step": flops,
+    }
+
+
+def group_of(folder: Path, *fakes: Fake) -> Group:
+    (group,) = compare([write_run(folder / str(i), fake) for i, fake in enumerate(fakes)]).groups
+    return group
+
+
+SMALL = tuple(replace(fake, images=12) for fake in STUDY)
+PLANNED = tuple(replace(fake, plan=plan((2 + i) * 1e12, 2)) for i, fake in enumerate(SMALL))
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Group:
+    fakes = [replace(fake, epochs=epochs) for fake, epochs in zip(PLANNED, (40, 30, 36, 24), strict=True)]
+    return group_of(tmp_path_factory.mktemp("study"), *fakes)
+
+
+def spent(run: Any, unit: Unit, step: int) -> float:
+    """What a run had spent at a step, from its settings: its steps all take equally long."""
+    if unit == "samples":
+        return step * run.training.batch
+    if unit == "hours":
+        return step / run.training.steps * run.training.seconds / 3600
+    place = [fake.name for fake in STUDY].index(run.recipe.name)
+    return step * (2 + place) * 1e12 * 2
+
+
+@pytest.mark.parametrize("unit", ["samples", "hours", "flops"])
+def test_scores_at_equal_budget_are_the_best_ones_within_it(group: Group, unit: Unit) -> None:
+    equal = at_equal(group, unit)
+    assert equal is not None
+    most = min(spent(run, unit, run.training.steps) for run in group.runs)
+    assert [cut.amount for cut in equal.cuts] == pytest.approx([most / 4, most / 2, most])
+    for cut in equal.cuts:
+        for run, score in zip(group.runs, cut.scores, strict=True):
+            within_budget = [
+                event["dice"]
+                for event in run.events
+                if event["event"] == "validation" and spent(run, unit, event["step"]) <= cut.amount * (1 + 1e-9)
+            ]
+            assert score == (max(within_budget) if within_budget else None)
+    assert [run.row.name for run in equal.runs] == [row.name for row in group.rows]
+
+
+def test_what_hours_and_arithmetic_cannot_tell_is_said(tmp_path: Path) -> None:
+    mixed = group_of(tmp_path, PLANNED[0], replace(SMALL[1], device_name="A100"))
+    assert at_equal(mixed, "samples") is not None
+    assert at_equal(mixed, "hours") is None
+    hours = obstacle(mixed, "hours")
+    assert hours == "Hours are not compared: the runs were trained on different hardware (2 x A100, 2 x Tesla T4)."
+    assert obstacle(mixed, "flops") == "Equal arithmetic is not compared: attention-unet-8 has no plan."
+    assert at_equal(mixed, "flops") is None
+
+
+def test_runs_whose_events_tell_nothing_are_named(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / name, Fake(name=name, images=4)) for name in "ab"]
+    (paths[1] / "events.jsonl").write_text('{"event": "end"}\n')
+    (group,) = compare(paths).groups
+    assert at_equal(group, "samples") is None
+    assert obstacle(group, "samples") == "Equal images seen is not compared: the events of b do not tell it."
+
+
+def test_a_single_run_has_nothing_to_be_equal_to(tmp_path: Path) -> None:
+    assert at_equal(group_of(tmp_path, Fake()), "samples") is None
+
+
+# --- cutting ---------------------------------------------------------------------------------------------------------
+
+SCORES = st.one_of(st.just(float("nan")), st.floats(0, 1))
+
+
+@given(
+    increments=st.lists(st.integers(1, 9), min_size=1, max_size=8),
+    scores=st.lists(SCORES, min_size=8, max_size=8),
+    budgets=st.lists(st.integers(0, 60), min_size=1, max_size=4),
+)
+def test_a_cut_curve_is_the_running_best(increments: list[int], scores: list[float], budgets: list[int]) -> None:
+    amounts = np.cumsum(increments).astype(float)
+    own = np.array(scores[: len(amounts)])
+    row: Any = None
+    run = Spending(row=row, amounts=amounts, best=np.fmax.accumulate(own))
+    previous = None
+    for budget in sorted(budgets):
+        seen = [s for a, s in zip(amounts, own, strict=True) if a <= budget and np.isfinite(s)]
+        found = run.at(budget)
+        assert found == (max(seen) if seen else None)
+        assert previous is None or (found is not None and found >= previous), "more budget never scores lower"
+        previous = found
+
+
+@given(st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.1, 0.5, 0.9])), min_size=1, max_size=6))
+def test_rankings_put_the_best_first_and_the_unknown_last(scores: list[float | None]) -> None:
+    ranking = Cut(share=1.0, amount=1.0, scores=tuple(scores)).ranking
+    assert sorted(ranking) == list(range(len(scores)))
+    for before, after in itertools.pairwise(ranking):
+        one, other = scores[before], scores[after]
+        if other is None:
+            assert one is not None or before < after
+        else:
+            assert one is not None
+            assert one > other or (one == other and before < after)
+
+
+def equal_budget(*cuts: tuple[float, tuple[float | None, ...]]) -> EqualBudget:
+    template: Any = object()
+    rows = [Row(name=name, number=i, run=None, scores=template) for i, name in enumerate("abc")]
+    none = np.zeros(0)
+    return EqualBudget(
+        unit="samples",
+        metric="Dice",
+        runs=tuple(Spending(row=row, amounts=none, best=none) for row in rows),
+        cuts=tuple(Cut(share=share, amount=8000 * share, scores=scores) for share, scores in cuts),
+    )
+
+
+def test_words_say_who_leads_and_whether_that_depends_on_the_budget() -> None:
+    end = (1.0, (0.5, 0.4, 0.3))
+    same = equal_budget((0.25, (0.3, 0.2, 0.1)), (0.5, (0.4, 0.3, 0.2)), end)
+    assert not same.changes
+    assert same.sentences() == (
+        "At equal images seen (8,000 images, the most that all runs saw) a is ahead with Dice 0.500, before b with "
+        "0.400.",
+        "The order was the same at a quarter and half of it.",
+    )
+    overtaken = equal_budget((0.25, (0.1, 0.2, 0.3)), (0.5, (0.3, 0.4, 0.2)), end)
+    assert overtaken.changes
+    assert overtaken.sentences()[1] == (
+        "The ranking depends on the budget: c was ahead at a quarter of it and b was ahead at half of it."
+    )
+    late = equal_budget((0.25, (0.1, 0.2, 0.1)), (0.5, (0.3, 0.4, 0.2)), end)
+    assert late.sentences()[1] == "The ranking depends on the budget: b was ahead at a quarter and half of it."
+    behind = equal_budget((0.25, (0.4, 0.2, 0.3)), (0.5, (0.4, 0.3, 0.2)), end)
+    assert behind.sentences()[1] == "Who leads does not depend on the budget; the order behind it does."
+    # A run without a score so far has no place in a ranking.
+    early = equal_budget((0.25, (None, 0.2, 0.3)), (0.5, (0.4, 0.3, 0.2)), end)
+    assert early.sentences()[1] == "The order was the same at half of it."
+    assert not early.changes
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_best_run_within_the_memory_of_usual_gpus(tmp_path: Path) -> None:
+    group = group_of(tmp_path, *SMALL, Fake(name="huge", quality=0.8, images=12, memory=30_000_000_000))
+    found = [(fitting.size / 1e9, fitting.row.name) for fitting in within(group)]
+    # 0.6 GB and 5 % of the rest are not for tensors: 30 GB need (30 / 0.95) + 0.6 = 32.2 GB.
+    assert found == [(4, "unet-small"), (6, "attention-unet-8"), (40, "huge")]
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=6))
+def test_the_best_process_within_each_memory(points: list[tuple[int, int]]) -> None:
+    group = _fake_group(points)
+    found = [(fitting.size, fitting.row.number) for fitting in within(group)]
+    wanted: list[tuple[int, int]] = []
+    for size in sorted(memory for memory, _ in points):
+        fitting = [row.number for row in group.rows if points[row.number][0] <= size]
+        if not wanted or points[fitting[0]][1] > points[wanted[-1][1]][1]:
+            wanted.append((size, fitting[0]))
+    assert found == wanted
+    scores = [points[number][1] for _, number in found]
+    assert scores == sorted(set(scores)), "more memory is only worth a higher score"
+
+
+def _fake_group(points: list[tuple[int, int]]) -> Group:
+    """A group as far as memory goes: rows best first, the one given first before its equals."""
+    order = sorted(range(len(points)), key=lambda i: (-points[i][1], i))
+
+    class Facts:
+        def __init__(self, memory: int) -> None:
+            self.training = type("T", (), {"memory": memory, "memory_kind": "resident in RAM"})()
+            self.environment = type("E", (), {"device": "cpu"})()
+
+    made: Any = type("G", (), {})()
+    made.protocol = type("P", (), {"score": "dice"})()
+    scores: list[Any] = [type("S", (), {"dice": points[i][1]})() for i in order]
+    made.rows = tuple(Row(name=str(i), number=i, run=None, scores=s) for i, s in zip(order, scores, strict=True))
+    made.runs = [Facts(points[i][0]) for i in order]
+    return made  # type: ignore[no-any-return]
+
+
+def test_memory_of_different_kinds_is_not_compared(tmp_path: Path) -> None:
+    assert within(group_of(tmp_path, Fake(), Fake(name="cpu", memory_kind="resident in RAM"))) == ()

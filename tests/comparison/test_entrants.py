@@ -1,0 +1,69 @@
+"""Who is an entrant: trainings of one recipe with different seeds, and nothing else."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from run_folders import Fake, write_run
+from segfit.comparison.comparing import compare
+from segfit.comparison.entrants import entrants
+
+BASE = Fake(images=12, epochs=3)
+
+
+def names_of(tmp_path: Path, *fakes: Fake) -> dict[str, list[str]]:
+    paths = [write_run(tmp_path / f"{number}-{fake.name}", fake) for number, fake in enumerate(fakes)]
+    (group,) = compare(paths).groups
+    return {entrant.name: [row.name for row in entrant.rows] for entrant in entrants(group)}
+
+
+def seeds(fake: Fake, count: int) -> list[Fake]:
+    return [replace(fake, name=f"{fake.name}-seed{seed}", seed=seed, history=seed) for seed in range(count)]
+
+
+def test_seeds_of_one_recipe_are_one_entrant(tmp_path: Path) -> None:
+    found = names_of(tmp_path, *seeds(BASE, 3), Fake(name="other", model="attention_unet", images=12, epochs=3))
+    assert set(found) == {"unet-8", "other"}
+    assert sorted(found["unet-8"]) == ["unet-8-seed0", "unet-8-seed1", "unet-8-seed2"]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders_and_joined(tmp_path: Path) -> None:
+    found = names_of(tmp_path, *(replace(BASE, seed=seed, history=seed) for seed in range(2)))
+    assert list(found) == ["unet-8"]
+
+
+@pytest.mark.parametrize("change", ["optim.lr=0.002", "train.epochs=4", "model.width=16", "evaluate.checkpoint=last"])
+def test_any_field_that_matters_makes_another_entrant(tmp_path: Path, change: str) -> None:
+    key, value = change.split("=")
+    other = replace(BASE, name="other", seed=1, changes={key: value})
+    assert len(names_of(tmp_path, BASE, other)) == 2
+
+
+@pytest.mark.parametrize("change", ["train.workers=3", "train.device=cuda", "evaluate.batch=2", "data.root=elsewhere"])
+def test_where_it_ran_does_not_matter(tmp_path: Path, change: str) -> None:
+    key, value = change.split("=")
+    assert len(names_of(tmp_path, BASE, replace(BASE, name="other", seed=1, changes={key: value}))) == 1
+
+
+def test_the_same_seed_twice_is_no_second_draw(tmp_path: Path) -> None:
+    found = names_of(tmp_path, *seeds(BASE, 2), replace(BASE, name="again", seed=0))
+    assert sorted(len(rows) for rows in found.values()) == [1, 2]
+
+
+def test_a_soup_is_an_entrant_of_its_own(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / fake.name, fake) for fake in [*seeds(BASE, 2), replace(BASE, name="soup", seed=2)]]
+    (paths[2] / "soup.json").write_text("{}")
+    (group,) = compare(paths).groups
+    assert sorted(entrant.name for entrant in entrants(group)) == ["soup", "unet-8"]
+
+
+def test_the_order_of_runs_does_not_matter(tmp_path: Path) -> None:
+    fakes = [*seeds(BASE, 2), *seeds(replace(BASE, name="b", model="attention_unet", quality=0.8), 2)]
+    paths = [write_run(tmp_path / fake.name, fake) for fake in fakes]
+    one, other = (entrants(compare(order).groups[0]) for order in (paths, paths[::-1]))
+    assert [(e.name, [row.name for row in e.rows]) for e in one] == [
+        (e.name, [row.name for row in e.rows]) for e in other
+    ]
+    assert one[0].name == "b"
+    assert one[0].score("dice") == sum(row.scores.dice for row in one[0].rows) / 2

@@ -1,0 +1,181 @@
+"""The words at the top of a report, in every case; the rule by which an entrant is kept."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from run_folders import STUDY, Fake, write_run
+from segfit.comparison.analysis import Analysis
+from segfit.comparison.comparing import compare
+from segfit.comparison.headline import headline
+from segfit.comparison.recommendation import recommend
+
+FAST = {"images": 80, "epochs": 3}
+
+
+def analysis_of(folder: Path, *fakes: Fake) -> Analysis:
+    paths = [write_run(folder / f"{number}-{fake.name}", fake) for number, fake in enumerate(fakes)]
+    (group,) = compare(paths).groups
+    return Analysis(group)
+
+
+def fake(name: str, quality: float, gigabytes: float = 3.4, **rest: object) -> Fake:
+    """Return a run whose recipe differs from those of other names."""
+    known = {**FAST, "changes": {"model.width": 8 + sum(name.encode()) % 97}, **rest}
+    return Fake(name=name, quality=quality, memory=round(gigabytes * 1e9), **known)  # type: ignore[arg-type]
+
+
+def seeds(one: Fake, count: int) -> list[Fake]:
+    return [replace(one, name=f"{one.name}-seed{seed}", seed=seed, history=seed) for seed in range(count)]
+
+
+def all_of(analysis: Analysis) -> tuple[str, str]:
+    words = headline(analysis)
+    assert all(sentence.endswith(".") for sentence in words.sentences)
+    assert "  " not in " ".join(words.sentences)
+    return words.title, " ".join(words.sentences)
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_best_of_several_is_kept(tmp_path: Path) -> None:
+    title, text = all_of(analysis_of(tmp_path, *(replace(one, images=80) for one in STUDY)))
+    assert title == "Keep attention-unet-8: it is better than all 3 others"
+    assert re.search(
+        r"attention-unet-8 reaches Dice 0\.\d{3} \(95 % interval 0\.\d{3} to 0\.\d{3}\); that is 0\.", text
+    )
+    assert re.search(r"attention-unet-8 is better than unet-8 by 0\.\d{3} \(95 % interval 0\.\d{3} to 0\.\d{3}\)", text)
+    assert "resampled sets of images" in text
+    assert "trained for 6 h 54 min on 2 x Tesla T4 with 4.6 GB of memory at the peak, unet-8 for 8 h 24 min" in text
+    assert "The least memory sufficed for unet-small: 1.2 GB for Dice 0." in text
+    assert "Each was trained once" in text
+
+
+def test_of_two_that_cannot_be_told_apart_the_cheaper_is_kept(tmp_path: Path) -> None:
+    title, text = all_of(analysis_of(tmp_path, fake("heavy", 0.662, 6), fake("light", 0.660, 3), fake("bad", 0.4, 1)))
+    names = title.split(" are not distinguishable; ")
+    assert {"heavy", "light"} == set(names[0].split(" and "))
+    assert names[1] in {"keep light, which needs half the memory", "keep light, which needs less memory"}
+    assert "are not distinguishable on these images: the difference of 0.0" in text
+    assert "may be nothing but chance (95 % interval -0.0" in text
+    assert "bad is worse than" in text
+
+
+def test_equal_costs_keep_the_best_score(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, fake("one", 0.66, 3.0), fake("two", 0.66, 3.1))
+    title, _ = all_of(analysis)
+    assert title.endswith(f"keep {analysis.entrants[0].name}, which scored best at no more memory")
+
+
+def test_many_that_cannot_be_told_apart_are_counted(tmp_path: Path) -> None:
+    runs = (fake(name, 0.66, 3 + number) for number, name in enumerate(("one", "two", "three", "four")))
+    title, _ = all_of(analysis_of(tmp_path, *runs))
+    assert title.startswith("The 4 best are not distinguishable; keep one, which needs ")
+
+
+def test_a_single_run_has_an_interval_and_no_rival(tmp_path: Path) -> None:
+    title, text = all_of(analysis_of(tmp_path, fake("alone", 0.6)))
+    assert title.startswith("alone reaches Dice 0.")
+    assert "95 % interval" in text
+    assert "distinguishable" not in text
+    assert "another training, with another seed, might differ" in text
+
+
+def test_what_learnt_nothing_is_not_recommended(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, Fake(quality=0.0, **FAST))  # type: ignore[arg-type]
+    title, text = all_of(analysis)
+    assert title.startswith("Keep none: no run beats the majority class, the best reaches Dice 0.")
+    assert "below always answering" in text
+    assert recommend(analysis).keep is None
+
+
+def test_what_is_not_surely_better_than_the_majority_class_is_not_recommended(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, fake("alone", 0.6))
+    found = analysis.statistics
+    assert found is not None
+    base = analysis.group.baseline
+    scores = base.scores.model_copy(update={"dice": found.best.interval.low + 1e-4})
+    lifted = Analysis(replace(analysis.group, baseline=replace(base, scores=scores)))
+    assert headline(lifted).title.startswith("Keep none: no run is surely better than the majority class")
+
+
+def test_seeds_are_named_in_words(tmp_path: Path) -> None:
+    runs = [*seeds(fake("good", 0.8), 3), *seeds(fake("weak", 0.4), 3)]
+    title, text = all_of(analysis_of(tmp_path, *runs))
+    assert title == "Keep good: it is better than weak"
+    assert "(the mean of 3 trainings, 95 % interval" in text
+    assert "The intervals are over the choice of images and of seeds." in text
+    assert "The probability that good is better is more than 99.9 %." in text or re.search(r"better is 9\d\.\d %", text)
+    assert "resampled" not in text
+
+
+def test_who_was_trained_once_beside_seeds_is_named(tmp_path: Path) -> None:
+    _, text = all_of(analysis_of(tmp_path, *seeds(fake("good", 0.8), 3), fake("weak", 0.4)))
+    assert "weak was trained once; its spread over seeds is taken to be that of the entrant compared with." in text
+
+
+def test_identical_predictions_are_called_so(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / str(number), fake("same", 0.6)) for number in range(2)]
+    _, text = all_of(Analysis(compare(paths).groups[0]))
+    assert "scored exactly alike in every image" in text
+
+
+def test_too_few_images_give_no_interval_and_no_advice(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, fake("a", 0.5, images=6), fake("b", 0.8, images=6))
+    title, text = all_of(analysis)
+    assert title.startswith("b scored best: Dice 0.")
+    assert title.endswith("but how sure that is cannot be said")
+    assert "6 images are too few for intervals: at least 10 are needed." in text
+    assert analysis.statistics is None
+    assert "95 %" not in text
+
+
+def test_missing_records_are_the_reason_for_no_interval(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, fake("a", 0.5), fake("b", 0.8))
+    (analysis.group.runs[1].path / "per_image.parquet").unlink()
+    title, text = all_of(analysis)
+    assert "how sure that is cannot be said" in title
+    assert "There are no intervals: " in text
+    assert "evaluate the run" in text
+
+
+def test_costs_on_different_hardware_are_not_compared(tmp_path: Path) -> None:
+    _, text = all_of(analysis_of(tmp_path, fake("one", 0.8), fake("two", 0.4, device_name="EPYC")))
+    assert "of memory at the peak. " in text
+
+
+# --- the rule --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kinds", "devices", "cost"),
+    [
+        (("a", "a"), ("x", "y"), "memory"),
+        (("a", "b"), ("x", "x"), "time"),
+        (("a", "b"), ("x", "y"), "parameters"),
+    ],
+)
+def test_the_first_comparable_cost_decides(
+    tmp_path: Path, kinds: tuple[str, str], devices: tuple[str, str], cost: str
+) -> None:
+    cheap = {"memory": {"gigabytes": 1.0}, "time": {"seconds": 600.0}, "parameters": {"parameters": 10_000}}[cost]
+    runs = (
+        fake("heavy", 0.662, memory_kind=kinds[0], device_name=devices[0]),
+        fake("light", 0.660, memory_kind=kinds[1], device_name=devices[1], **cheap),  # type: ignore[arg-type]
+    )
+    advice = recommend(analysis_of(tmp_path, *runs))
+    assert len(advice.tied) == 2
+    assert advice.keep is not None
+    assert advice.keep.name == "light"
+    assert advice.cost is not None
+    assert advice.cost.name == cost
+
+
+def test_a_cheap_entrant_that_is_worse_is_not_kept(tmp_path: Path) -> None:
+    advice = recommend(analysis_of(tmp_path, fake("good", 0.8, 8), fake("cheap", 0.5, 1)))
+    assert advice.keep is not None
+    assert advice.keep.name == "good"
+    assert advice.cost is None

@@ -1,0 +1,304 @@
+"""The page in a real browser: what a reader can do with it, and that it asks nobody for anything."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_pages import NASTY, sample_report
+
+from run_folders import Fake, write_run
+from segfit.report.html import html
+from segfit.report.write import write_report
+
+CHROMIUM = os.environ.get("SEGFIT_CHROMIUM") or next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if CHROMIUM is None:
+    pytest.skip("no Chromium on PATH; set SEGFIT_CHROMIUM to one", allow_module_level=True)
+
+
+@dataclass
+class Watched:
+    """A page with all that went wrong in it and all that it asked for."""
+
+    page: Any
+    problems: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample")
+    file = folder / "report.html"
+    file.write_text(html(sample_report(folder / "runs")), encoding="utf-8")
+    return file
+
+
+def opened(browser: Any, file: Path, **options: Any) -> Watched:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+    context.set_default_timeout(5000)
+    watched = Watched(context.new_page())
+    watched.page.on("console", lambda message: watched.problems.append(message.text))
+    watched.page.on("pageerror", lambda error: watched.problems.append(str(error)))
+    watched.page.on("request", lambda request: watched.requests.append(request.url))
+    watched.page.goto(file.as_uri())
+    return watched
+
+
+@pytest.fixture(scope="module")
+def watched(browser: Any, sample: Path) -> Iterator[Watched]:
+    found = opened(browser, sample)
+    yield found
+    found.page.context.close()
+
+
+@pytest.fixture
+def page(watched: Watched, sample: Path) -> Iterator[Any]:
+    """Return the page as it is when it has just been opened; nothing may go wrong in it, and nothing may be loaded."""
+    watched.requests.clear()
+    watched.page.goto("about:blank")
+    watched.page.goto(sample.as_uri())
+    yield watched.page
+    assert watched.problems == []
+    wanted = [url for url in watched.requests if not url.startswith(("data:", "about:"))]
+    assert {url.split("#")[0] for url in wanted} == {sample.as_uri()}
+
+
+def column(page: Any, number: int) -> list[str]:
+    cells = page.locator(f"#numbers-scores tbody tr:visible > :nth-child({number})")
+    return [text.strip() for text in cells.all_inner_texts()]
+
+
+def title(page: Any, number: int) -> Any:
+    return page.locator(f"#numbers-scores thead th:nth-child({number}) button")
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_sort_by_value_and_what_is_missing_comes_last(page: Any) -> None:
+    title(page, 3).click()
+    assert column(page, 3) == ["100", "10", "9", "2", "1"]
+    title(page, 3).click()
+    assert column(page, 3) == ["1", "2", "9", "10", "100"]
+    for order in (["gamma", "alpha", "delta", "beta", "epsilon"], ["alpha", "delta", "gamma", "beta", "epsilon"]):
+        title(page, 2).click()
+        # alpha and delta have one score: they keep the order in which they were first shown.
+        assert column(page, 1) == order
+    assert page.locator("#numbers-scores tfoot th").inner_text() == "all"
+
+
+def test_sorting_by_keyboard_says_so(page: Any) -> None:
+    heads = page.locator("#numbers-scores thead th")
+    assert heads.nth(0).get_attribute("aria-sort") is None
+    title(page, 1).focus()
+    page.keyboard.press("Enter")
+    assert heads.nth(0).get_attribute("aria-sort") == "ascending"
+    assert column(page, 1) == ["alpha", "beta", "delta", "epsilon", "gamma"]
+    page.keyboard.press("Space")
+    assert heads.nth(0).get_attribute("aria-sort") == "descending"
+    assert column(page, 1) == ["gamma", "epsilon", "delta", "beta", "alpha"]
+    title(page, 2).click()
+    assert heads.nth(0).get_attribute("aria-sort") is None
+    assert heads.nth(1).get_attribute("aria-sort") == "descending"
+
+
+def test_rows_are_filtered_by_words_and_counted(page: Any) -> None:
+    page.get_by_label("Filter").first.fill("A T")
+    assert column(page, 1) == ["beta", "delta"]
+    output = page.locator("#numbers-scores output")
+    assert output.inner_text() == "2 of 5 rows"
+    assert output.get_attribute("aria-live") == "polite"
+    page.get_by_label("Filter").first.fill("nothing of the kind")
+    assert column(page, 1) == []
+    page.get_by_label("Filter").first.fill("")
+    assert len(column(page, 1)) == 5
+    assert output.inner_text() == ""
+
+
+def test_a_filtered_table_stays_filtered_when_it_is_sorted(page: Any) -> None:
+    page.get_by_label("Filter").first.fill("a")
+    title(page, 3).click()
+    assert column(page, 1) == ["delta", "beta", "gamma", "alpha"]
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_can_be_taken_out_everywhere(page: Any) -> None:
+    lines = page.locator('#words svg [data-run="1"]')
+    assert lines.count() == 2
+    box = page.get_by_role("checkbox", name=NASTY[1])
+    box.uncheck()
+    assert column(page, 1) == ["alpha", "gamma", "delta"]
+    assert not page.locator("#numbers-scores thead th").nth(3).is_visible()
+    assert lines.evaluate_all("(all) => all.every((line) => getComputedStyle(line).display === 'none')")
+    assert page.locator('#words svg [data-run="0"]').first.is_visible()
+    box.check()
+    assert len(column(page, 1)) == 5
+    assert lines.first.is_visible()
+
+
+# --- sliders ---------------------------------------------------------------------------------------------------------
+
+
+def border(page: Any) -> float:
+    """Return where the border stands, as a share of the picture's width."""
+    stage, line = page.locator(".stage").bounding_box(), page.locator(".border").bounding_box()
+    return float((line["x"] + line["width"] / 2 - stage["x"]) / stage["width"])
+
+
+def test_dragging_moves_the_border(page: Any) -> None:
+    page.locator(".stage").scroll_into_view_if_needed()
+    box = page.locator(".stage").bounding_box()
+    assert border(page) == pytest.approx(0.5, abs=0.01)
+    for wanted in (0.25, 0.8, 0.0, 1.0):
+        page.mouse.move(box["x"] + border(page) * box["width"], box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + wanted * box["width"], box["y"] + 25, steps=4)
+        page.mouse.up()
+        assert border(page) == pytest.approx(wanted, abs=0.02)
+
+
+def test_arrow_keys_move_the_border(page: Any) -> None:
+    page.locator(".stage input").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    assert border(page) == pytest.approx(0.55, abs=0.005)
+    page.keyboard.press("Home")
+    assert border(page) == pytest.approx(0.0, abs=0.005)
+    outline = page.evaluate("getComputedStyle(document.querySelector('.stage')).outlineStyle")
+    assert outline == "solid"
+
+
+def shown(page: Any) -> dict[str, str]:
+    return {
+        side: page.locator(f".layer.{side} figcaption").inner_text().strip()
+        for side in ("left", "right")
+    }  # fmt: skip
+
+
+def test_each_side_shows_the_layer_that_is_chosen(page: Any) -> None:
+    assert shown(page) == {"left": "image", "right": NASTY[0]}
+    page.get_by_role("combobox", name="Right").select_option("third")
+    page.get_by_role("combobox", name="Left").select_option(NASTY[0])
+    assert shown(page) == {"left": NASTY[0], "right": "third"}
+    assert page.locator(".layer:visible").count() == 2
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def paper(page: Any) -> str:
+    return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_follows_the_system_and_can_be_turned(browser: Any, sample: Path, scheme: str) -> None:
+    page = opened(browser, sample, color_scheme=scheme).page
+    light, dark = "rgb(254, 254, 254)", "rgb(21, 24, 28)"
+    first, second = (light, dark) if scheme == "light" else (dark, light)
+    assert paper(page) == first
+    button = page.locator("button.theme")
+    for wanted, says in ((second, scheme), (first, {"light": "dark", "dark": "light"}[scheme])):
+        button.click()
+        assert paper(page) == wanted
+        assert button.inner_text() == f"{says.capitalize()} page"
+    page.context.close()
+
+
+def test_the_first_key_leads_past_the_contents(page: Any) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "start"
+
+
+def test_everything_that_can_be_used_has_a_name(page: Any) -> None:
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, [role=region], nav, table")].filter((e) =>
+            !(e.textContent.trim() && e.tagName === "BUTTON") && !e.ariaLabel && !e.labels?.length
+            && !document.getElementById(e.getAttribute("aria-labelledby"))?.textContent.trim())
+            .map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_the_part_that_is_read_is_marked_in_the_contents(page: Any) -> None:
+    page.locator(".contents a", has_text="Commands").click()
+    page.wait_for_selector(".contents a[aria-current]")
+    assert page.locator(".contents a[aria-current]").count() == 1
+
+
+def test_nothing_is_wider_than_a_phone(page: Any) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_without_a_script_everything_can_be_read(browser: Any, sample: Path) -> None:
+    watched = opened(browser, sample, java_script_enabled=False)
+    page = watched.page
+    assert column(page, 1) == ["alpha", "beta", "gamma", "delta", "epsilon"]
+    assert page.locator(".layer:visible img").count() == 3
+    assert page.locator("button:visible, input:visible, select:visible").count() == 0
+    page.context.close()
+    assert watched.problems == []
+
+
+def test_on_paper_folds_are_open_and_nothing_can_be_pressed(page: Any) -> None:
+    assert not page.locator("#numbers-inner").is_visible()
+    pdf = page.pdf(prefer_css_page_size=True)
+    assert pdf.startswith(b"%PDF")
+    assert b"595" in pdf[:20_000] or b"/MediaBox [0 0 59" in pdf
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator("#numbers-inner").is_visible()
+    assert page.locator(".filter:visible, .choice:visible, nav:visible, .theme:visible").count() == 0
+    assert page.locator(".layer:visible").count() == 2
+    page.emulate_media(media="screen")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert not page.locator("#numbers-inner").is_visible()
+
+
+# --- many runs and classes -------------------------------------------------------------------------------------------
+
+
+def test_twenty_runs_of_150_classes(browser: Any, tmp_path: Path) -> None:
+    names = tuple(f"class {number}" for number in range(150))
+    paths = [
+        write_run(
+            tmp_path / f"run-{i:02}",
+            Fake(name=f"run-{i:02}", names=names, images=2, epochs=6, quality=0.3 + 0.02 * i, seed=i, history=i),
+        )
+        for i in range(20)
+    ]
+    started = time.process_time()
+    file = write_report(paths, tmp_path / "report.html")
+    assert time.process_time() - started < 20, "seconds of one processor: others may be at work here, too"
+    assert file.stat().st_size < 15_000_000
+    took = []
+    for _ in range(2):
+        started = time.perf_counter()
+        watched = opened(browser, file)
+        assert watched.page.locator("#results tbody tr").count() == 20
+        took.append(time.perf_counter() - started)
+        assert watched.page.locator("tbody tr", has_text="class 149").count() >= 1
+        watched.page.context.close()
+        assert watched.problems == []
+        assert [url for url in watched.requests if not url.startswith("data:")] == [file.as_uri()]
+    assert min(took) < 3
