@@ -61,6 +61,7 @@ class RunFolder:
         self.events_file = self.path / "events.jsonl"
         self.metrics_file = self.path / "metrics.json"
         self.per_image_file = self.path / "per_image.parquet"
+        self.soup_file = self.path / "soup.json"
         self.examples = self.path / "examples"
         self.last = self.path / "checkpoints" / "last.safetensors"
         self.best = self.path / "checkpoints" / "best.safetensors"
@@ -88,6 +89,19 @@ class RunFolder:
             raise RunError(f"{self.path}: no such run folder")
         if not self.exists():
             raise RunError(f"{self.path}: not a run folder (it has no recipe.json)")
+        return self
+
+    def trainable(self) -> "RunFolder":
+        """Return self if training can go on from here.
+
+        Raises:
+            RunError: it is an average of runs, which has no optimizer and stands at no step.
+        """
+        if self.soup_file.is_file():
+            raise RunError(
+                f"{self.path}: is a soup, which cannot be trained further: go on with one of its runs (they stand in "
+                f"{self.soup_file.name})"
+            )
         return self
 
     def write_recipe(self, recipe: Recipe, labels: LabelSpace) -> None:

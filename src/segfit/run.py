@@ -33,7 +33,7 @@ from segfit.training.prefetch import on_device
 from segfit.training.tune import Tuning, tune
 from segfit.units import memory
 
-__all__ = ["resume", "study", "study_folder", "train"]
+__all__ = ["final_score", "resume", "study", "study_folder", "train"]
 
 
 def train(
@@ -80,7 +80,7 @@ def resume(run: str | Path, *, overrides: Sequence[str] = ()) -> Path:
 
 
 def _resume(folder: RunFolder, recipe: Recipe) -> Path:
-    stored = folder.recipe()
+    stored = folder.trainable().recipe()
     check_same(stored, recipe, folder.path)
     if folder.finished() and _outcome(stored) == _outcome(recipe):
         return folder.path
@@ -139,7 +139,7 @@ def _startable(recipe: Recipe, root: Path, before: Sequence["_Settled"], group: 
     """Return the settled recipe of a run; raise what would go wrong in its first seconds."""
     folder = RunFolder(root / recipe.name)
     if folder.exists():
-        recipe = adopt_settled(folder.recipe(), recipe)
+        recipe = adopt_settled(folder.trainable().recipe(), recipe)
         check_same(folder.recipe(), recipe, folder.path)
         return _Settled(recipe=recipe)
     earlier = {start.recipe.name: start.recipe for start in before}
@@ -301,7 +301,7 @@ def _train(settled: _Settled, folder: RunFolder, group: Ranks, *, resume: bool) 
     }
     if group.main:
         _compare_plan(folder, training_facts)
-    _final_score(parts, folder, training_facts)
+    final_score(parts, folder, training_facts)
 
 
 def _tuned(recipe: Recipe, group: Ranks) -> Tuning:
@@ -335,7 +335,7 @@ def _compare_plan(folder: RunFolder, training: dict[str, Any]) -> None:
             write_json(folder.plan_file, {**plan, "measured": measured_facts(plan, training)})
 
 
-def _final_score(parts: Parts, folder: RunFolder, training: dict[str, Any]) -> None:
+def final_score(parts: Parts, folder: RunFolder, training: dict[str, Any]) -> None:
     """Score the chosen checkpoint and write what reports read."""
     settings, group = parts.recipe.evaluate, parts.ranks
     load_weights(folder.best if settings.checkpoint == "best" else folder.last, parts.model)
@@ -380,7 +380,7 @@ def _origin(recipe: Recipe, folder: RunFolder) -> RunFolder | None:
     candidates = [RunFolder(folder.path.parent / name), RunFolder(name)]
     for origin in candidates:
         if origin.exists():
-            check_same(origin.recipe(), adopt_settled(origin.recipe(), recipe), origin.path)
+            check_same(origin.trainable().recipe(), adopt_settled(origin.recipe(), recipe), origin.path)
             return origin
     raise RunError(
         f"{candidates[0].path}: no such run to continue: train it first, or start from scratch with "

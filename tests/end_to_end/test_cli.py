@@ -20,7 +20,7 @@ import segfit
 from segfit.evaluation.records import Records, read_records
 
 RUN_VERBS = ["evaluate", "compare", "report", "predict", "submit", "score"]
-VERBS = ["study", "plan", "train", *RUN_VERBS, "classes", "recipe", "data"]
+VERBS = ["study", "plan", "train", *RUN_VERBS, "soup", "classes", "recipe", "data"]
 
 
 DATA_VERBS = [f"data {file.stem}" for file in sorted(Path(segfit.__file__).parent.glob("cli/data/[!_]*.py"))]

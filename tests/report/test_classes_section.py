@@ -10,7 +10,7 @@ from segfit.comparison.analysis import Analysis
 from segfit.drawing.figure import Drawing
 from segfit.drawing.style import run_color
 from segfit.report.blocks import Bullets, Fold, Section, Table
-from segfit.report.figures_classes import FIGURE_CLASSES, LABELS, class_drawings, remarkable
+from segfit.report.figures.classes import FIGURE_CLASSES, LABELS, class_drawings, remarkable
 from segfit.report.sections.classes import class_sentences, classes
 
 DASH = "\N{EN DASH}"

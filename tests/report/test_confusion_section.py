@@ -12,7 +12,7 @@ from run_folders import STUDY, Fake, draw, write_run
 from segfit.comparison.analysis import Analysis
 from segfit.labels import IGNORE
 from segfit.report.blocks import Figures, Fold, Paragraph, Pictures, Section, Table
-from segfit.report.figures_confusion import ALL_CLASSES, MOST_FREQUENT, confusion_drawing, shown_classes
+from segfit.report.figures.confusion import ALL_CLASSES, MOST_FREQUENT, confusion_drawing, shown_classes
 from segfit.report.sections.confusion import CROP, Pair, confused_pairs, confusion, crop_around, most_confused_images
 
 

@@ -17,8 +17,8 @@ from segfit.comparison.pareto import pareto_front
 from segfit.drawing.figure import Drawing
 from segfit.drawing.style import run_color
 from segfit.report.blocks import Block, Bullets, Figures, Fold, Paragraph, Section, Table
-from segfit.report.figures_ablation import FIGURE_EFFECTS
-from segfit.report.figures_costs import NAMED
+from segfit.report.figures.ablation import FIGURE_EFFECTS
+from segfit.report.figures.costs import NAMED
 from segfit.report.sections.ablation import ablation
 from segfit.report.sections.budget import budget
 from segfit.report.sections.costs import costs

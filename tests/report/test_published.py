@@ -12,7 +12,7 @@ from segfit.comparison.analysis import Analysis
 from segfit.data.ade20k import published_labels
 from segfit.drawing.style import run_color
 from segfit.report.blocks import Figures, Fold, Paragraph, Section, Table
-from segfit.report.figures_published import published_drawing
+from segfit.report.figures.published import published_drawing
 from segfit.report.published import (
     AGAIN,
     FAMILIES,

@@ -12,7 +12,7 @@ from segfit.comparison.table import Group
 from segfit.drawing.figure import Drawing
 from segfit.drawing.style import PAPER, run_color
 from segfit.report.blocks import Bullets, Figures, Paragraph
-from segfit.report.figures_curves import CURVES, NAMED, curve_drawings
+from segfit.report.figures.curves import CURVES, NAMED, curve_drawings
 from segfit.report.sections.curves import curves
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,7 +10,7 @@ from run_folders import STUDY, Fake, write_run
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.comparing import compare
 from segfit.report.blocks import Block, Figures, Fold, Paragraph, Section, Table
-from segfit.report.figures_statistics import signed
+from segfit.report.figures.statistics import signed
 from segfit.report.sections.statistics import statistics
 
 FAST = tuple(replace(fake, images=60, epochs=3) for fake in STUDY)

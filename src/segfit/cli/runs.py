@@ -93,15 +93,17 @@ def compare(runs: tuple[Path, ...], form: Literal["json", "markdown", "csv", "la
 @click.command()
 @runs_argument
 @click.option("--out", type=PATH, default=Path("report.html"), show_default=True, help="The HTML file.")
-@click.option("--tables", type=PATH, help="Also write tables and figures into this folder.")
+@click.option(
+    "--tables", type=PATH, help="Also write it as Markdown and LaTeX, with figures and tables, here."
+)
 @as_json
 def report(runs: tuple[Path, ...], out: Path, tables: Path | None, as_json: bool) -> None:
     """Write one self-contained HTML file about several runs."""
-    from segfit.report.write import write_report, write_tables
+    from segfit.report.write import write_report
 
-    written = {"report": write_report(runs, out)}
+    written = {"report": write_report(runs, out, tables)}
     if tables is not None:
-        written["tables"] = write_tables(runs, tables)
+        written["tables"] = tables
     if as_json:
         show_json(written)
     else:

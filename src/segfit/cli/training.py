@@ -61,9 +61,9 @@ def study(study: str, overrides: tuple[str, ...], out: Path | None, as_json: boo
     paths = _resumable("the same command", lambda: run.study(study, folder, overrides=overrides))
     if not main_rank():
         return
-    from segfit.report.write import write_report, write_tables
+    from segfit.report.write import write_report, write_table
 
-    write_tables(paths, folder)
+    write_table(paths, folder)
     page = write_report(paths, folder / "report.html")
     print_comparison(paths, as_json)
     click.echo(f"report: {page}", err=True)

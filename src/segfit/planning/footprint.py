@@ -200,6 +200,8 @@ class _Trace:
         self.step.drop_gradients()
         states = (value for state in self.step.optimizer.state.values() for value in state.values())
         self._assign("optimizer", (value for value in states if isinstance(value, Tensor)))
+        if self.step.average is not None:
+            self._assign("optimizer", self.step.average.values.values())
 
     def train(self) -> tuple[Memory, tuple[Operation, ...]]:
         """Make a step; on a GPU the batch after it is there already."""

@@ -16,7 +16,7 @@ from segfit.config import Recipe
 from segfit.errors import Interrupted, RecipeError, RunError, did_you_mean
 from segfit.folder import RunFolder, write_json
 from segfit.parts import Parts
-from segfit.run import _final_score
+from segfit.run import final_score
 from segfit.soups.costs import training_facts
 from segfit.soups.greedy import greedy, uniform
 from segfit.soups.ingredients import Ingredient, open_ingredients
@@ -38,8 +38,6 @@ KINDS: dict[str, Callable[[Kitchen, Sequence[Tasting]], None]] = {
     "learned": learned,
     "ema": moving,
 }
-
-FILE = "soup.json"
 
 
 def soup(
@@ -87,7 +85,7 @@ def soup(
         if group.main:
             _write(folder, place.name, kitchen, training, how, started)
         group.wait()
-        _final_score(parts, folder, training)
+        final_score(parts, folder, training)
     return place.path
 
 
@@ -98,7 +96,7 @@ def soup_facts(run: str | Path) -> dict[str, Any]:
         RunError: the run is no soup.
     """
     folder = RunFolder(run).open()
-    return folder.read(folder.path / FILE)
+    return folder.read(folder.soup_file)
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------
@@ -121,7 +119,7 @@ def _write(folder: RunFolder, name: str, kitchen: Kitchen, training: dict[str, A
         {"event": "end", "time": round(time.time(), 3), **where},
     ]
     folder.events_file.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
-    write_json(folder.path / FILE, _facts(kitchen, how))
+    write_json(folder.soup_file, _facts(kitchen, how))
 
 
 def _recipe(first: Ingredient, name: str) -> Recipe:

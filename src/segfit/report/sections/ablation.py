@@ -6,7 +6,7 @@ from segfit import units
 from segfit.comparison.ablation import Certainty, Effect, Setting, effects, field_title
 from segfit.comparison.comparing import Comparison
 from segfit.report.blocks import Block, Bullets, Cell, Column, Figures, Paragraph, Section, Table
-from segfit.report.figures_ablation import (
+from segfit.report.figures.ablation import (
     FIGURE_EFFECTS,
     RIGHT_ARROW,
     ablation_drawing,

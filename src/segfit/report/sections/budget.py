@@ -5,8 +5,8 @@ from segfit.comparison.analysis import Analysis
 from segfit.comparison.budget import UNITS, EqualBudget, Unit, at_equal, obstacle
 from segfit.comparison.table import Group
 from segfit.report.blocks import Block, Bullets, Cell, Column, Figures, Fold, Paragraph, Section, Table
-from segfit.report.figures_budget import SHARES, budget_drawing
-from segfit.report.figures_curves import NAMED
+from segfit.report.figures.budget import SHARES, budget_drawing
+from segfit.report.figures.curves import NAMED
 
 __all__ = ["budget"]
 

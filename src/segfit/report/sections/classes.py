@@ -9,7 +9,7 @@ from segfit import units
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.table import Group
 from segfit.report.blocks import Block, Bullets, Cell, Column, Figures, Fold, Section, Table
-from segfit.report.figures_classes import CLASS_SCORES, FIGURE_CLASSES, class_drawings, class_values
+from segfit.report.figures.classes import CLASS_SCORES, FIGURE_CLASSES, class_drawings, class_values
 from segfit.report.names import short_names
 
 __all__ = ["class_sentences", "classes"]

@@ -27,7 +27,7 @@ from segfit.report.blocks import (
     Table,
 )
 from segfit.report.examples import Album, Example, open_album
-from segfit.report.figures_confusion import confusion_drawing, shown_classes
+from segfit.report.figures.confusion import confusion_drawing, shown_classes
 from segfit.report.names import short_names
 
 __all__ = ["Crop", "Pair", "confused_pairs", "confusion", "crop_around", "most_confused_images"]

@@ -8,7 +8,7 @@ from segfit.comparison.pareto import COSTS, Dominated, Front, pareto_front
 from segfit.comparison.statistics import Statistics
 from segfit.comparison.table import Group
 from segfit.report.blocks import Block, Bullets, Figures, Fold, Paragraph, Section
-from segfit.report.figures_costs import NAMED, cost_drawings
+from segfit.report.figures.costs import NAMED, cost_drawings
 
 __all__ = ["costs"]
 

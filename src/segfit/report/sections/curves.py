@@ -4,7 +4,7 @@ from segfit.comparison.analysis import Analysis
 from segfit.comparison.curves import overfit_epoch
 from segfit.comparison.overfitting import overfitting
 from segfit.report.blocks import Block, Bullets, Figures, Fold, Paragraph, Section
-from segfit.report.figures_curves import NAMED, curve_drawings
+from segfit.report.figures.curves import NAMED, curve_drawings
 
 __all__ = ["curves"]
 

@@ -5,7 +5,7 @@ from segfit.comparison.analysis import Analysis
 from segfit.comparison.plans import PARTS, read_plan
 from segfit.comparison.table import Group
 from segfit.report.blocks import Block, Cell, Column, Figures, Fold, Paragraph, Section, Table
-from segfit.report.figures_memory import Planned, memory_drawings, peak_parts
+from segfit.report.figures.memory import Planned, memory_drawings, peak_parts
 
 __all__ = ["memory"]
 

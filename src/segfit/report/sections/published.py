@@ -4,7 +4,7 @@ from segfit import units
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.table import Group
 from segfit.report.blocks import Block, Cell, Column, Figures, Fold, Paragraph, Section, Table
-from segfit.report.figures_published import published_drawing
+from segfit.report.figures.published import published_drawing
 from segfit.report.published import Published, best_so_far, comparable, differences, read_published
 
 __all__ = ["published"]

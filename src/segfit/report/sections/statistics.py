@@ -3,8 +3,8 @@
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.statistics import FEWEST_IMAGES_OF_A_CLASS, ClassDifference, Difference, Statistics
 from segfit.report.blocks import Block, Bullets, Cell, Column, Figures, Fold, Paragraph, Section, Table
-from segfit.report.figures_classes import CLASS_SCORES
-from segfit.report.figures_statistics import Certainty, Change, class_change, interval_drawings, signed
+from segfit.report.figures.classes import CLASS_SCORES
+from segfit.report.figures.statistics import Certainty, Change, class_change, interval_drawings, signed
 from segfit.report.names import short_names
 
 __all__ = ["statistics"]

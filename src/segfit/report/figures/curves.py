@@ -1,6 +1,6 @@
 """Learning curves: a run has the same colour and line in all of them, and its name stands where its line ends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,8 @@ from segfit.comparison.curves import SCORES, overfit_epoch
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.table import Group
 from segfit.drawing.figure import Drawing, Plot, draw_all
-from segfit.drawing.placement import shorten, spread, text_width
+from segfit.drawing.lines import end_labels
+from segfit.drawing.placement import shorten, text_width
 from segfit.drawing.style import (
     MUTED,
     PAPER,
@@ -25,7 +26,6 @@ from segfit.drawing.style import (
 )
 
 __all__ = ["CURVES", "NAMED", "curve_drawings"]
-
 
 NAMED = 8
 """How many runs, the best ones, have colour and name in a figure of curves; those of further runs are grey."""
@@ -84,7 +84,7 @@ def _curves(group: Group, title: str, series: Series, *, ring: int = 0) -> Figur
     axes.margins(x=0.02, y=0.08)
     axes.set_ylim(bottom=0)
     axis_title(axes, title)
-    _end_labels(axes, names, ends, [row.number for row in named])
+    end_labels(axes, names, ends, [row.number for row in named])
     return figure
 
 
@@ -97,21 +97,6 @@ def _ring(axes: Axes, epoch: int, value: float, above: int, run: int) -> None:
         str(epoch), (epoch, value), (0, above), textcoords="offset points", ha="center",
         va="bottom" if above > 0 else "top", fontsize=10, color=color, gid=mine,
     )  # fmt: skip
-
-
-def _end_labels(axes: Axes, names: Sequence[str], ends: Sequence[float | None], runs: Sequence[int]) -> None:
-    """Write each name beside the end of its line, moved apart where lines end together."""
-    drawn = [(end, name, run) for end, name, run in zip(ends, names, runs, strict=True) if end is not None]
-    if not drawn:
-        return
-    heights = axes.transData.transform([(0, end) for end, _, _ in drawn])[:, 1]
-    bottom, top = axes.bbox.y0, axes.bbox.y1
-    for at, (_, name, run) in zip(spread(heights, 14, bottom, top), drawn, strict=True):
-        at_axes = (at - bottom) / (top - bottom)
-        axes.annotate(
-            name, (1, at_axes), (6, 0), xycoords="axes fraction", textcoords="offset points", va="center",
-            fontsize=11, color=run_color(run), annotation_clip=False, gid=run_id(run),
-        )  # fmt: skip
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from segfit.drawing.figure import Drawing, Plot, draw_all
 from segfit.drawing.lines import end_labels
 from segfit.drawing.placement import shorten, text_width
 from segfit.drawing.style import FAINT, MUTED, STEPS, axis_title, new_figure, run_color, run_dash, run_id
-from segfit.report.figures_curves import NAMED
+from segfit.report.figures.curves import NAMED
 
 __all__ = ["budget_drawing"]
 

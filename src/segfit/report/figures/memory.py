@@ -28,7 +28,7 @@ from segfit.drawing.style import (
     run_dash,
     run_id,
 )
-from segfit.report.figures_curves import NAMED
+from segfit.report.figures.curves import NAMED
 
 __all__ = ["Planned", "memory_drawings", "peak_parts"]
 

@@ -14,7 +14,7 @@ from segfit.comparison.statistics import ClassDifference, Difference, Interval, 
 from segfit.drawing.figure import Drawing, Plot, draw_all
 from segfit.drawing.placement import shorten, text_width
 from segfit.drawing.style import INK, MUTED, PAPER, STEPS, axis_title, new_figure, run_color, run_id, run_marker
-from segfit.report.figures_classes import CLASS_SCORES
+from segfit.report.figures.classes import CLASS_SCORES
 
 __all__ = ["Certainty", "Change", "class_change", "interval_drawings", "signed"]
 
