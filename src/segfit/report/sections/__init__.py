@@ -10,6 +10,7 @@ from segfit.report.blocks import Section
 from segfit.report.sections.ablation import ablation
 from segfit.report.sections.again import again
 from segfit.report.sections.budget import budget
+from segfit.report.sections.calibration import calibration
 from segfit.report.sections.classes import classes
 from segfit.report.sections.confusion import confusion
 from segfit.report.sections.costs import costs
@@ -47,6 +48,7 @@ SECTIONS: tuple[Entry[Analysis], ...] = (
     Entry("How they learnt", curves),
     Entry("Which classes they know", classes),
     Entry("What they confuse", confusion),
+    Entry("How sure the models are of themselves", calibration),
     Entry("What they see", pictures),
     Entry("Where the memory went", memory),
     Entry("Beside published results", published),
