@@ -22,6 +22,7 @@ from segfit.comparison.statistics.influence import influence
 from segfit.comparison.statistics.ratios import RATIOS, Ratios
 from segfit.comparison.statistics.resampling import resample
 from segfit.comparison.statistics.samples import difference_spread, sample, score_spread
+from segfit.comparison.statistics.spread import Part, Seeds, with_seeds
 from segfit.evaluation.metrics import ClassCounts
 
 Values = NDArray[np.float64]
@@ -210,8 +211,32 @@ def _held(ends: Values, truth: Values) -> float:
     return float(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean())
 
 
+def measure_seeds(seeds: tuple[int, int], spreads: tuple[float, float], sets: int, *, seed: int = 1) -> float:
+    """Return how often intervals of a difference hold it where only seeds vary, and those of one model more.
+
+    Args:
+        seeds: trainings of each model.
+        spreads: standard deviation of the scores of each model's trainings, which are normal.
+        sets: how many times both models are trained.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    held = 0
+    for _ in range(sets):
+        scores = [rng.normal(0.0, spread, count) for count, spread in zip(seeds, spreads, strict=True)]
+        spread = with_seeds(Part(0.0, 100.0), [Seeds(values, 0.0) for values in scores])
+        held += 0.0 in spread.interval(float(scores[0].mean() - scores[1].mean()))
+    return held / sets
+
+
 COMMON = World(classes=10, rarest=0.3)
 RARE = World(classes=150, rarest=0.01)
+
+SEEDS = ((2, 2), (3, 3), (5, 5), (2, 5), (2, 10), (3, 1))
+"""Trainings of the first and of the second model."""
+
+UNEQUAL = (((3, 3), 3.0), ((2, 5), 2.0), ((2, 10), 2.0), ((1, 3), 3.0))
+"""Trainings of the first and of the second model, and how many times as much those of the first vary."""
 
 
 def main() -> None:
@@ -231,12 +256,16 @@ def main() -> None:
                 last = f"{100 * (found.endless or 0):.1f}" if of == "score" else ""
                 print(f"| {text} | {images} | {of} | {numbers} | {last} |", flush=True)
     print("\n| seeds | spread over seeds | score | difference |\n|---|---|---|---|")
-    for seeds in ((2, 2), (3, 3), (5, 5), (3, 1)):
+    for seeds in SEEDS:
         for luck, words in ((0.0, "none"), (0.15, "twice that over images"), (0.5, "six times that")):
             world = World(classes=10, rarest=0.3, seeds=seeds, luck=luck)
             found = measure(world, 200, options.sets)
             numbers = " | ".join(f"{100 * of['segfit']:.1f}" for of in (found.score, found.difference))
             print(f"| {seeds[0]} and {seeds[1]} | {words} | {numbers} |", flush=True)
+    print("\n| seeds | the first vary | difference |\n|---|---|---|")
+    for seeds, times in UNEQUAL:
+        share = measure_seeds(seeds, (times, 1.0), 20 * options.sets)
+        print(f"| {seeds[0]} and {seeds[1]} | {times:g} times as much | {100 * share:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from segfit.errors import RecipeError, RunError, UserError
 from segfit.evaluation.engine import write_label_map
 from segfit.evaluation.facts import evaluation_facts
 from segfit.evaluation.metrics import scores
-from segfit.evaluation.protocols import protocol_facts
+from segfit.evaluation.protocols import under_protocol
 from segfit.evaluation.records import write_records
 from segfit.folder import RunFolder, write_json
 from segfit.losses import Loss
@@ -157,7 +157,7 @@ def _startable(recipe: Recipe, root: Path, before: Sequence["_Settled"], group: 
 def _outcome(recipe: Recipe) -> tuple[Any, ...]:
     """Return what decides the facts of a finished run: its length and how it is scored."""
     settings = recipe.evaluate
-    return recipe.train.epochs, recipe.train.steps, settings.checkpoint, settings.examples
+    return recipe.train.epochs, recipe.train.steps, settings.checkpoint, settings.boundary, settings.examples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,7 +354,7 @@ def final_score(parts: Parts, folder: RunFolder, training: dict[str, Any]) -> No
         facts = evaluation_facts(
             evaluation, parts.labels, split=parts.recipe.data.validation, checkpoint=settings.checkpoint
         )
-        scored = {**facts, **protocol_facts(parts.recipe)}
+        scored = under_protocol(facts, parts.recipe)
         write_json(folder.metrics_file, {"training": training, "evaluation": scored})
     group.wait()
 

@@ -18,7 +18,7 @@ from segfit.data.files import IMAGE_SUFFIXES
 from segfit.errors import DataError, RecipeError, RunError, did_you_mean
 from segfit.evaluation.engine import write_label_map
 from segfit.evaluation.facts import evaluation_facts, scores_facts
-from segfit.evaluation.protocols import fit_of, protocol_facts, segmentation_of
+from segfit.evaluation.protocols import fit_of, segmentation_of, under_protocol
 from segfit.evaluation.records import write_records
 from segfit.folder import RunFolder
 from segfit.labels import select
@@ -63,6 +63,8 @@ def evaluate(
         per_image: file for the counts of each image, like the run folder's ``per_image.parquet``.
     """
     folder, recipe = opened(run, [*_under(protocol), *overrides])
+    as_stored = split is None and protocol is None and checkpoint is None and not overrides
+    _check_place(per_image, folder, as_stored=as_stored)
     chosen = checkpoint or recipe.evaluate.checkpoint
     with ranks(str(recipe.train.device)) as group:
         parts = Parts(recipe, group, folder.labels())
@@ -73,17 +75,32 @@ def evaluate(
         if per_image is not None and group.main:
             write_records(Path(per_image), evaluation.records, len(parts.labels))
         facts = evaluation_facts(evaluation, parts.labels, split=split or recipe.data.validation, checkpoint=chosen)
-        return {**facts, **protocol_facts(recipe)}
+        return under_protocol(facts, recipe)
 
 
 def _under(protocol: ProtocolName | None) -> list[str]:
-    """Return the overrides that put a stored recipe under a protocol: what protocols fix is derived again."""
+    """Return the override that puts a stored recipe under a protocol."""
     if protocol is None:
         return []
     if protocol not in PROTOCOLS:
         raise RecipeError(f"protocol: there is no {protocol!r}{did_you_mean(str(protocol), PROTOCOLS)}")
-    fixed = {field for known in PROTOCOLS.values() for field in known.locked}
-    return [f"evaluate.protocol={protocol}", *(f"evaluate.{field}=null" for field in sorted(fixed))]
+    return [f"evaluate.protocol={protocol}"]
+
+
+def _check_place(file: str | Path | None, folder: RunFolder, *, as_stored: bool) -> None:
+    """Refuse, before anything is scored, a file that cannot be written or that would contradict the run folder.
+
+    Raises:
+        RunError: it is a folder, lies in none, or is in the run folder though the run is scored in another way.
+    """
+    if file is None:
+        return
+    place = Path(file).resolve()
+    if place.is_dir() or not place.parent.is_dir():
+        reason = "is a folder" if place.is_dir() else "its folder does not exist"
+        raise RunError(f"{file}: {reason}: name a file in an existing folder, for example per_image.parquet")
+    if place.is_relative_to(folder.path.resolve()) and not as_stored:
+        raise RunError(f"{file}: is in the run folder, whose scores are other ones: choose another place")
 
 
 def load(run: str | Path, *, checkpoint: Checkpoint | None = None, overrides: Sequence[str] = ()) -> Predictor:
@@ -299,13 +316,32 @@ HERE = ["train.device=auto", "train.precision=auto", "train.workers=null"]
 
 
 def opened(run: str | Path, overrides: Sequence[str]) -> tuple[RunFolder, Recipe]:
-    """Return a run and its recipe, fit for this machine: where it was trained does not matter any more."""
+    """Return a run and its recipe, fit for this machine: where it was trained does not matter any more.
+
+    Raises:
+        RecipeError: an override is wrong, or changes the training, which is over.
+    """
     folder = RunFolder(run).open()
     stored = folder.recipe()
+    _check_changes(overrides)
     here = [*HERE]
     if any(stored.train.precision in native for native in hardware().precisions.values()):
         here.remove("train.precision=auto")  # the same arithmetic as in training, where this machine has it
     # The weights come from the checkpoint: a pretrained backbone need not be found again.
     if "pretrained" in stored.model.options:
         here.append("model.pretrained=null")
+    asked = [word.removeprefix("evaluate.protocol=") for word in overrides if word.startswith("evaluate.protocol=")]
+    if asked and asked[-1] != stored.evaluate.protocol:
+        # What the stored recipe says of it was derived under another protocol.
+        here.append("evaluate.resize=null")
     return folder, resolve(overridden(stored, [*here, *overrides]))
+
+
+OVER = ("optim.", "train.epochs", "train.steps", "train.seed", "train.ema", "train.accumulate", "train.continue_from")
+"""What only a training depends on."""
+
+
+def _check_changes(overrides: Sequence[str]) -> None:
+    for word in overrides:
+        if word.startswith(OVER):
+            raise RecipeError(f"{word}: the run is trained already, this changes nothing: leave it out")

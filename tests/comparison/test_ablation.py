@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from run_folders import Fake, edit_json, recipe, write_run
+from segfit.comparison import ablation
 from segfit.comparison.ablation import changes, effects, field_title
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.comparing import Comparison, compare
@@ -99,6 +100,27 @@ def test_other_files_are_a_change_and_the_same_files_elsewhere_are_not(tmp_path:
     assert changes(one, read_run(fewer)) == ("data.limit_train",)
 
 
+def test_files_of_folders_with_one_name_are_told_apart(tmp_path: Path) -> None:
+    folders = [write(tmp_path / name, replace(BASE, name=name)) for name in "ab"]
+    edit_json(folders[1] / "environment.json", "dataset", "fingerprint", value="0123456789")
+    (effect,) = effects(compare(folders))
+    assert (effect.field, effect.values) == ("data.root", ("missing (9b1c)", "missing (012345)"))
+    edit_json(folders[1] / "recipe.json", "data", "root", value="elsewhere")
+    (effect,) = effects(compare(folders))
+    assert effect.values == ("missing", "elsewhere")
+
+
+def test_builders_are_asked_only_where_components_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    known = ablation._registry
+    monkeypatch.setattr(ablation, "_registry", lambda section: asked.append(section) or known(section))
+    ablation._defaults.cache_clear()
+    assert len(effects(study(tmp_path / "a", BASE, replace(BASE, name="lr", changes={"optim.lr": "0.1"})))) == 1
+    assert asked == []
+    assert len(effects(study(tmp_path / "b", BASE, replace(BASE, name="a", changes={"model.name": "deeplabv3"})))) == 1
+    assert set(asked) == {"model"}
+
+
 def test_recipes_of_earlier_versions_lack_options_that_had_their_default(tmp_path: Path) -> None:
     one, _ = pair(tmp_path)
     file = one.path / "recipe.json"
@@ -153,6 +175,39 @@ def test_seeds_are_averaged_and_are_no_change(tmp_path: Path) -> None:
     assert effect.before.score == pytest.approx(np.mean(scores))
     assert len(set(scores)) == 3
     assert effect.memory == pytest.approx(3.4e9 / 2e9)
+
+
+def test_a_soup_is_no_setting(tmp_path: Path) -> None:
+    fakes = [replace(BASE, name=f"s{seed}", seed=seed, history=seed) for seed in range(2)]
+    dice = replace(BASE, name="dice", changes={"loss.name": "dice"})
+    folders = [write(tmp_path / fake.name, fake) for fake in [*fakes, dice, replace(BASE, name="soup", quality=0.9)]]
+    (folders[-1] / "soup.json").write_text("{}")
+    (effect,) = effects(compare(folders))
+    assert [row.name for row in effect.before.rows] == ["s0", "s1"]
+    assert effect.score is not None
+
+
+def test_copies_of_one_seed_are_not_averaged(tmp_path: Path) -> None:
+    copies = [replace(BASE, name=name, history=place) for place, name in enumerate("ab")]
+    dice = replace(BASE, name="dice", changes={"loss.name": "dice"})
+    (effect,) = effects(study(tmp_path, *copies, dice))
+    assert [row.name for row in effect.before.rows] == ["a"]
+
+
+def test_runs_that_were_scored_in_two_ways_are_compared_within_each(tmp_path: Path) -> None:
+    folders = []
+    for window in ("whole", "sliding"):
+        for name, lr in (("low", "0.01"), ("high", "0.1")):
+            fake = replace(BASE, name=f"{window}-{name}", window=window, changes={"optim.lr": lr})
+            folders.append(write(tmp_path / fake.name, fake))
+    comparison = compare(folders)
+    assert len(comparison.groups) == 2
+    found = effects(comparison)
+    assert [(e.before.name, e.after.name) for e in found] == [
+        ("whole-low", "whole-high"),
+        ("sliding-low", "sliding-high"),
+    ]
+    assert all(e.score is not None and len(e.before.rows) == len(e.after.rows) == 1 for e in found)
 
 
 def test_scores_of_other_classes_are_other_measurements(tmp_path: Path) -> None:

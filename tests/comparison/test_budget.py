@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from run_folders import STUDY, Fake, write_run
-from segfit.comparison.budget import Cut, EqualBudget, Spending, Unit, at_equal, obstacle, within
+from segfit.comparison.budget import OVER, Cut, EqualBudget, Spending, Unit, at_equal, obstacle, soups, within
 from segfit.comparison.comparing import compare
 from segfit.comparison.table import Group, Row
 
@@ -60,7 +61,7 @@ def test_scores_at_equal_budget_are_the_best_ones_within_it(group: Group, unit: 
             within_budget = [
                 event["dice"]
                 for event in run.events
-                if event["event"] == "validation" and spent(run, unit, event["step"]) <= cut.amount * (1 + 1e-9)
+                if event["event"] == "validation" and spent(run, unit, event["step"]) <= cut.amount * 1.02
             ]
             assert score == (max(within_budget) if within_budget else None)
     assert [run.row.name for run in equal.runs] == [row.name for row in group.rows]
@@ -88,6 +89,38 @@ def test_a_single_run_has_nothing_to_be_equal_to(tmp_path: Path) -> None:
     assert at_equal(group_of(tmp_path, Fake()), "samples") is None
 
 
+def test_a_run_that_ends_a_second_later_keeps_its_last_validation(tmp_path: Path) -> None:
+    # One validation at the end of each: cut sharply, the second would have none at all.
+    group = group_of(tmp_path, Fake(name="a", epochs=1, seconds=5000.0), Fake(name="b", epochs=1, seconds=5001.0))
+    equal = at_equal(group, "hours")
+    assert equal is not None
+    assert equal.most.amount == pytest.approx(5000 / 3600)
+    assert list(equal.most.scores) == [run.curves.dice[-1] for run in group.runs]
+    # What is clearly later is cut.
+    group = group_of(
+        tmp_path / "late", Fake(name="a", epochs=1, seconds=5000.0), Fake(name="b", epochs=1, seconds=5200.0)
+    )
+    equal = at_equal(group, "hours")
+    assert equal is not None
+    names = [row.name for row in group.rows]
+    assert equal.most.scores[names.index("b")] is None
+    assert equal.most.scores[names.index("a")] is not None
+
+
+def test_a_soup_is_no_obstacle(tmp_path: Path) -> None:
+    group = group_of(tmp_path, *PLANNED[:2], replace(SMALL[2], device_name="A100"))
+    assert obstacle(group, "flops") is not None
+    assert obstacle(group, "hours") is not None
+    (tmp_path / "2" / "soup.json").write_text("{}")
+    assert [row.name for row in soups(group)] == ["deeplabv3-8"]
+    units: tuple[Unit, ...] = ("samples", "hours", "flops")
+    for unit in units:
+        assert obstacle(group, unit) is None
+        equal = at_equal(group, unit)
+        assert equal is not None
+        assert [run.row.name for run in equal.runs] == [r.name for r in group.rows if r.name != "deeplabv3-8"]
+
+
 # --- cutting ---------------------------------------------------------------------------------------------------------
 
 SCORES = st.one_of(st.just(float("nan")), st.floats(0, 1))
@@ -105,7 +138,7 @@ def test_a_cut_curve_is_the_running_best(increments: list[int], scores: list[flo
     run = Spending(row=row, amounts=amounts, best=np.fmax.accumulate(own))
     previous = None
     for budget in sorted(budgets):
-        seen = [s for a, s in zip(amounts, own, strict=True) if a <= budget and np.isfinite(s)]
+        seen = [s for a, s in zip(amounts, own, strict=True) if a <= OVER * budget and np.isfinite(s)]
         found = run.at(budget)
         assert found == (max(seen) if seen else None)
         assert previous is None or (found is not None and found >= previous), "more budget never scores lower"
@@ -123,6 +156,16 @@ def test_rankings_put_the_best_first_and_the_unknown_last(scores: list[float | N
         else:
             assert one is not None
             assert one > other or (one == other and before < after)
+
+
+@given(st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.1, 0.1001, 0.1004, 0.5])), min_size=1, max_size=6))
+def test_places_are_shared_by_scores_that_are_written_alike(scores: list[float | None]) -> None:
+    cut = Cut(share=1.0, amount=1.0, scores=tuple(scores))
+    shown = ["" if score is None else f"{score:.3f}" for score in scores]
+    best_first = sorted(shown, reverse=True)
+    assert list(cut.places) == [1 + best_first.index(text) for text in shown]
+    assert [shown[run] for run in cut.leaders] == [best_first[0]] * shown.count(best_first[0])
+    assert [cut.places[run] for run in cut.ranking] == sorted(cut.places)
 
 
 def equal_budget(*cuts: tuple[float, tuple[float | None, ...]]) -> EqualBudget:
@@ -155,6 +198,18 @@ def test_words_say_who_leads_and_whether_that_depends_on_the_budget() -> None:
     assert late.sentences()[1] == "The ranking depends on the budget: b was ahead at a quarter and half of it."
     behind = equal_budget((0.25, (0.4, 0.2, 0.3)), (0.5, (0.4, 0.3, 0.2)), end)
     assert behind.sentences()[1] == "Who leads does not depend on the budget; the order behind it does."
+    # Equal numbers are ahead of nobody.
+    level = equal_budget((0.25, (0.3, 0.2, 0.1)), (0.5, (0.4, 0.3, 0.3)), (1.0, (0.5002, 0.5, 0.3)))
+    assert level.sentences() == (
+        "At equal images seen (8,000 images, the most that all runs saw) a and b are equally far, with Dice 0.500, "
+        "before c with 0.300.",
+        "The ranking depends on the budget: a was ahead at a quarter and half of it.",
+    )
+    once_level = equal_budget((0.5, (0.4, 0.4, 0.1)), end)
+    assert once_level.sentences()[1] == "The ranking depends on the budget: a and b were equally far at half of it."
+    behind_level = equal_budget((1.0, (0.5, 0.4, 0.4))).sentences()
+    assert behind_level[0].endswith("a is ahead with Dice 0.500, before b and c with 0.400.")
+    assert equal_budget((1.0, (0.5, 0.5, 0.5))).sentences()[0].endswith("a, b and c are equally far, with Dice 0.500.")
     # A run without a score so far has no place in a ranking.
     early = equal_budget((0.25, (None, 0.2, 0.3)), (0.5, (0.4, 0.3, 0.2)), end)
     assert early.sentences()[1] == "The order was the same at half of it."
@@ -173,6 +228,8 @@ def test_the_best_run_within_the_memory_of_usual_gpus(tmp_path: Path) -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=6))
 def test_the_best_process_within_each_memory(points: list[tuple[int, int]]) -> None:
+    # In sizes that are far enough apart to be told apart.
+    points = [(10**9 * memory, score) for memory, score in points]
     group = _fake_group(points)
     found = [(fitting.size, fitting.row.number) for fitting in within(group)]
     wanted: list[tuple[int, int]] = []
@@ -185,7 +242,26 @@ def test_the_best_process_within_each_memory(points: list[tuple[int, int]]) -> N
     assert scores == sorted(set(scores)), "more memory is only worth a higher score"
 
 
-def _fake_group(points: list[tuple[int, int]]) -> Group:
+@pytest.mark.parametrize(
+    ("peaks", "found"),
+    [
+        # GB and scores; 5 % apart is one size, in which the better run fits, too.
+        ([(1.00, 0.3), (1.05, 0.5)], [(1.05, 1)]),
+        ([(1.00, 0.3), (1.06, 0.5)], [(1.00, 0), (1.06, 1)]),
+        ([(1.00, 0.5), (1.04, 0.3)], [(1.00, 0)]),
+        # Both are written as 0.2 GB.
+        ([(0.16, 0.3), (0.24, 0.5), (0.5, 0.7)], [(0.24, 1), (0.5, 2)]),
+        ([(0.080, 0.3), (0.090, 0.5)], [(0.080, 0), (0.090, 1)]),
+    ],
+)
+def test_peaks_that_differ_by_noise_are_one_size(
+    peaks: list[tuple[float, float]], found: list[tuple[float, int]]
+) -> None:
+    group = _fake_group([(round(1e9 * size), score) for size, score in peaks])
+    assert [(fitting.size, fitting.row.number) for fitting in within(group)] == [(round(1e9 * s), n) for s, n in found]
+
+
+def _fake_group(points: Sequence[tuple[int, float]]) -> Group:
     """A group as far as memory goes: rows best first, the one given first before its equals."""
     order = sorted(range(len(points)), key=lambda i: (-points[i][1], i))
 

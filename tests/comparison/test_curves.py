@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segfit.comparison.curves import learning_curves
+from segfit.comparison.curves import learning_curves, overfit_epoch
 
 Event = dict[str, Any]
 
@@ -130,3 +130,15 @@ def test_the_best_score_so_far_is_the_highest_up_to_there(scores: list[float | N
     for i, value in enumerate(best.tolist()):
         seen = [score for score in scores[: i + 1] if score is not None]
         assert value == max(seen) if seen else np.isnan(value)
+
+
+@given(st.lists(st.one_of(st.none(), st.sampled_from([0.1, 0.2, 0.3])), max_size=9))
+def test_overfitting_takes_three_scores_that_are_worse(scores: list[float | None]) -> None:
+    events: list[Event] = []
+    for epoch, score in enumerate(scores, 1):
+        events.append({"event": "epoch", "epoch": epoch, "loss": 1 / epoch, "seconds": 1.0})
+        events.append({"event": "validation", "epoch": epoch, "loss": 1.0, "dice": score})
+    known = [(score, epoch) for epoch, score in enumerate(scores, 1) if score is not None]
+    best = max(known)[1] if known else 0
+    worse = [epoch for _, epoch in known if epoch > best]
+    assert overfit_epoch(learning_curves(events)) == (best if len(worse) >= 3 else None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from run_folders import Fake, write_run
+from run_folders import Fake, edit_json, write_run
 from segfit.comparison.comparing import compare
 from segfit.comparison.entrants import entrants
 
@@ -44,6 +44,32 @@ def test_any_field_that_matters_makes_another_entrant(tmp_path: Path, change: st
 def test_where_it_ran_does_not_matter(tmp_path: Path, change: str) -> None:
     key, value = change.split("=")
     assert len(names_of(tmp_path, BASE, replace(BASE, name="other", seed=1, changes={key: value}))) == 1
+
+
+def test_trainings_on_other_files_are_other_entrants(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / fake.name, fake) for fake in seeds(BASE, 3)]
+    edit_json(paths[2] / "environment.json", "dataset", "fingerprint", value="0000")
+    (group,) = compare(paths).groups
+    found = {entrant.name: sorted(row.name for row in entrant.rows) for entrant in entrants(group)}
+    assert found == {"unet-8": ["unet-8-seed0", "unet-8-seed1"], "unet-8-seed2": ["unet-8-seed2"]}
+
+
+def test_several_trainings_never_bear_the_name_of_one_run(tmp_path: Path) -> None:
+    # The first was named without a seed, so its name is what all names begin with.
+    fakes = [BASE, replace(BASE, name="unet-8-seed1", seed=1, history=1)]
+    ((name, rows),) = names_of(tmp_path / "own", *fakes).items()
+    assert name == f"{rows[0]} and 1 alike"
+    # Or the name is that of a run of another recipe.
+    other = replace(BASE, name="unet-8", model="attention_unet")
+    found = names_of(tmp_path / "other", *seeds(BASE, 2), other)
+    assert found.pop("unet-8") == ["unet-8"]
+    ((name, rows),) = found.items()
+    assert name == f"{rows[0]} and 1 alike"
+    # Or there is nothing in common.
+    ((name, rows),) = names_of(
+        tmp_path / "none", *(replace(f, name=n) for f, n in zip(fakes, "ab", strict=True))
+    ).items()
+    assert name == f"{rows[0]} and 1 alike"
 
 
 def test_the_same_seed_twice_is_no_second_draw(tmp_path: Path) -> None:

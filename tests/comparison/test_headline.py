@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from run_folders import STUDY, Fake, write_run
+from run_folders import STUDY, Fake, edit_json, write_run
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.comparing import compare
-from segfit.comparison.headline import headline
+from segfit.comparison.headline import headline, protocol_notes
 from segfit.comparison.recommendation import recommend
+from segfit.config import PROTOCOLS
 
 FAST = {"images": 80, "epochs": 3}
 
@@ -60,20 +61,66 @@ def test_of_two_that_cannot_be_told_apart_the_cheaper_is_kept(tmp_path: Path) ->
     assert {"heavy", "light"} == set(names[0].split(" and "))
     assert names[1] in {"keep light, which needs half the memory", "keep light, which needs less memory"}
     assert "are not distinguishable on these images: the difference of 0.0" in text
-    assert "may be nothing but chance (95 % interval -0.0" in text
+    assert "may be nothing but chance (95 % interval \N{MINUS SIGN}0.0" in text
     assert "bad is worse than" in text
 
 
 def test_equal_costs_keep_the_best_score(tmp_path: Path) -> None:
     analysis = analysis_of(tmp_path, fake("one", 0.66, 3.0), fake("two", 0.66, 3.1))
     title, _ = all_of(analysis)
-    assert title.endswith(f"keep {analysis.entrants[0].name}, which scored best at no more memory")
+    assert title.endswith(f"keep {analysis.entrants[0].name}, which scored best with about as much or less memory")
 
 
 def test_many_that_cannot_be_told_apart_are_counted(tmp_path: Path) -> None:
     runs = (fake(name, 0.66, 3 + number) for number, name in enumerate(("one", "two", "three", "four")))
-    title, _ = all_of(analysis_of(tmp_path, *runs))
-    assert title.startswith("The 4 best are not distinguishable; keep one, which needs ")
+    analysis = analysis_of(tmp_path, *runs)
+    title, _ = all_of(analysis)
+    best = analysis.entrants[0].name
+    assert title.startswith(f"3 others are not distinguishable from {best}; keep one, which needs ")
+
+
+def test_of_three_only_pairs_with_the_best_are_spoken_of(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, *(fake(name, 0.66, 3 + number) for number, name in enumerate(("one", "two", "6"))))
+    title, _ = all_of(analysis)
+    best, second, third = (entrant.name for entrant in analysis.entrants)
+    assert title.startswith(f"{second} and {third} are not distinguishable from {best}; keep one, which ")
+
+
+def uncertain() -> list[Fake]:
+    """Return two trainings that differ so much that their mean might be anything."""
+    return [
+        replace(one, quality=quality) for one, quality in zip(seeds(fake("best", 0.9), 2), (0.95, 0.65), strict=True)
+    ]
+
+
+def test_only_what_surely_beats_the_majority_class_is_kept_of_two(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, *uncertain(), fake("second", 0.6))
+    found, advice = analysis.statistics, recommend(analysis)
+    assert found is not None
+    assert [standing.name for standing in found.tied] == ["best", "second"]
+    assert advice.keep is not None
+    title, text = all_of(analysis)
+    assert advice.keep.name in title
+    assert title == (
+        "Of two that are not distinguishable, keep second, the only one that is surely better than the majority class"
+    )
+    base = analysis.group.baseline.scores.dice
+    assert found.best.interval.low <= base < found.row("second").interval.low
+    assert "best and second are not distinguishable" in text
+    assert f"best is not surely better than the majority class: its interval does not lie above {base:.3f}" in text
+
+
+def test_only_what_surely_beats_the_majority_class_is_kept_of_three(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, *uncertain(), fake("second", 0.6, 5), fake("third", 0.6, 2))
+    advice = recommend(analysis)
+    assert advice.keep is not None
+    title, text = all_of(analysis)
+    assert advice.keep.name in title
+    assert title == (
+        "Of best and the 2 that are not distinguishable from it, keep third, one of 2 that are surely better than the "
+        "majority class"
+    )
+    assert "best is not surely better" in text
 
 
 def test_a_single_run_has_an_interval_and_no_rival(tmp_path: Path) -> None:
@@ -117,6 +164,26 @@ def test_who_was_trained_once_beside_seeds_is_named(tmp_path: Path) -> None:
     assert "weak was trained once; its spread over seeds is taken to be that of the entrant compared with." in text
 
 
+def test_two_that_were_trained_once_know_no_spread_of_each_other(tmp_path: Path) -> None:
+    _, text = all_of(analysis_of(tmp_path, *seeds(fake("good", 0.8), 2), fake("weak", 0.4), fake("poor", 0.3)))
+    assert "weak and poor were trained once; their spread over seeds is taken to be that of the entrant" in text
+    assert "compared with, if that was trained several times." in text
+
+
+def test_a_soup_was_not_trained_once(tmp_path: Path) -> None:
+    several = seeds(fake("good", 0.8), 2)
+    paths = [write_run(tmp_path / one.name, one) for one in (*several, fake("mixed", 0.82))]
+    (paths[-1] / "soup.json").write_text("{}")
+    for chosen, said in (
+        (paths, "mixed is an average of trainings, whose own spread over seeds is not known."),
+        (paths[1:], "The intervals are over the choice of images only: other trainings, with other seeds,"),
+        (paths[2:], "The interval is over the choice of images only: an average of other trainings might differ."),
+    ):
+        _, text = all_of(Analysis(compare(chosen).groups[0]))
+        assert said in text
+        assert "trained once" not in text
+
+
 def test_identical_predictions_are_called_so(tmp_path: Path) -> None:
     paths = [write_run(tmp_path / str(number), fake("same", 0.6)) for number in range(2)]
     _, text = all_of(Analysis(compare(paths).groups[0]))
@@ -139,12 +206,26 @@ def test_missing_records_are_the_reason_for_no_interval(tmp_path: Path) -> None:
     title, text = all_of(analysis)
     assert "how sure that is cannot be said" in title
     assert "There are no intervals: " in text
-    assert "evaluate the run" in text
+    assert "segfit evaluate " in text
 
 
 def test_costs_on_different_hardware_are_not_compared(tmp_path: Path) -> None:
     _, text = all_of(analysis_of(tmp_path, fake("one", 0.8), fake("two", 0.4, device_name="EPYC")))
     assert "of memory at the peak. " in text
+
+
+def test_notes_say_how_the_images_were_scored(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", Fake(images=3))
+    notes = protocol_notes(compare([path]).groups[0])
+    assert "predictions were scored at each image's original resolution" in notes[1]
+    assert notes[2] == "The models saw squashed input."
+    edit_json(path / "metrics.json", "evaluation", "flip", value=True)
+    for name in ("paper", "mmseg"):
+        edit_json(path / "metrics.json", "evaluation", "protocol", value=name)
+        notes = protocol_notes(compare([path]).groups[0])
+        assert notes[1] == f"The 3 validation images were scored by the protocol {name}: {PROTOCOLS[name].words}."  # type: ignore[index]
+        assert notes[2] == "The models saw squashed input, mirrored."
+        assert not any("original resolution" in note for note in notes)
 
 
 # --- the rule --------------------------------------------------------------------------------------------------------

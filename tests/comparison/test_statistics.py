@@ -306,13 +306,39 @@ def test_probability_and_interval_never_contradict_each_other() -> None:
                 assert (pair.probability > 0.975) == (pair.interval.low > 0)
 
 
+def test_intervals_end_where_scores_and_differences_end() -> None:
+    """Two seeds that differ much leave nearly everything open, but no score beyond 0 and 1."""
+    runs = {name: counts(seed, skill=skill) for seed, (name, skill) in enumerate(
+        {"a1": 0.95, "a2": 0.3, "b1": 0.9, "b2": 0.2}.items())}  # fmt: skip
+    found = studied(runs, [("a1", "a2"), ("b1", "b2")])
+    (pair,) = found.differences
+    samples = [sample([RATIOS["dice"](runs[f"{name}{seed}"]) for seed in (1, 2)]) for name in "ab"]
+    raw = score_spread(samples[0]).interval(samples[0].value)
+    assert raw.low < 0
+    assert raw.high > 1
+    assert (found.best.interval.low, found.best.interval.high) == (0, 1)
+    apart = difference_spread(*samples)
+    wide = apart.interval(pair.value)
+    assert wide.low < -1
+    assert wide.high > 1
+    assert (pair.interval.low, pair.interval.high) == (-1, 1)
+    assert pair.p_value == apart.p_value(pair.value)
+    assert "(95 % interval \N{MINUS SIGN}1.000 to 1.000)" in pair.words()
+    spans = [one.interval for one in found.classes("a1", "b1") if one.interval is not None]
+    assert spans
+    assert all(-1 <= span.low <= span.high <= 1 for span in spans)
+    assert any(span.low == -1 for span in spans)
+
+
 def test_many_pairs_need_more_than_one() -> None:
     """Among many equals the largest difference looks like one; corrected, it is none."""
     found = studied({f"run {seed}": counts(seed, images=60) for seed in range(14)})
     alone = [pair for pair in found.differences if pair.p_value < 0.05]
     assert alone, "91 pairs of equals, and none stands out: the test tests nothing"
     assert not any(pair.distinguishable for pair in found.differences)
-    assert any("would stand alone" in pair.words() for pair in alone)
+    assert all(
+        pair.words().endswith("would stand alone, but not among all the pairs that were looked at.") for pair in alone
+    )
 
 
 def test_single_classes_are_found_and_corrected() -> None:

@@ -264,3 +264,13 @@ def test_without_records_there_is_a_reason_and_no_interval(tmp_path: Path) -> No
     assert "95 % interval" not in grid(comparison.analyses[0]).titles
     assert "There are no intervals:" in shown(comparison)
     assert json.loads(comparison.to_json())["groups"][0]["statistics"] is None
+
+
+def test_where_all_have_several_seeds_there_is_no_empty_column(tmp_path: Path) -> None:
+    fakes = [Fake(name=f"{name}-{seed}", seed=seed, history=seed, batch=batch, images=30)
+             for name, batch in (("a", 8), ("b", 16)) for seed in range(2)]  # fmt: skip
+    comparison = compare(runs(tmp_path, *fakes))
+    (analysis,) = comparison.analyses
+    assert [len(entrant.rows) for entrant in analysis.entrants] == [2, 2]
+    assert "95 % interval" not in grid(analysis).titles
+    assert shown(comparison).count("on average over 2 seeds, 95 % interval") == 2

@@ -32,7 +32,8 @@ def test_it_prints_weights_scores_and_the_table(soup, runs):
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["weight", "Dice", "ingredient"]
     assert sorted(line.split()[2] for line in lines[1:3]) == sorted(f"{run}:best" for run in runs)
-    assert "greedy, on 4 images of validation" in lines[3]
+    assert lines[3].endswith(":best alone, normalisation measured again")
+    assert "greedy, on 4 images of validation" in lines[4]
     assert "majority class" in done.stdout
     assert f"run: {out}" in done.stderr
 
@@ -77,7 +78,8 @@ def test_it_is_not_trained_on(soup, cli, tmp_path, tiny):
     ("arguments", "message"),
     [
         (["nowhere", "--out", "x"], "nowhere: no such run folder"),
-        (["lr=0.3", "--out", "x"], "name the runs that the soup is made of"),
+        (["data.root=x", "--out", "x"], "name the runs that the soup is made of"),
+        (["a", "optim.lr=3", "--out", "x"], "optim.lr=3: has no effect on a soup"),
         (["a"], "Missing option '--out'"),
         (["a", "--how", "salty", "--out", "x"], "'salty'"),
     ],

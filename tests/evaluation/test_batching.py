@@ -1,4 +1,4 @@
-"""Samples of one shape come together, each once, and few wait."""
+"""Samples of one shape come together, each once, and what shares a batch depends on few samples."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def shape_of(sample: tuple[str, int]) -> str:
     return sample[0]
 
 
-@given(groups=GROUPS, batch=st.integers(1, 5), ahead=st.integers(0, 4))
+@given(groups=GROUPS, batch=st.integers(1, 5), ahead=st.integers(1, 4))
 def test_every_sample_comes_once_among_its_like(groups, batch, ahead) -> None:
     samples = numbered(groups)
     batches = list(by_shape(samples, batch, shape_of, ahead=ahead))
@@ -30,35 +30,34 @@ def test_every_sample_comes_once_among_its_like(groups, batch, ahead) -> None:
         assert [sample for found in batches for sample in found if sample[0] == shape] == expected
 
 
-@given(groups=GROUPS, batch=st.integers(1, 5), ahead=st.integers(0, 4))
-def test_what_waits_is_bounded(groups, batch, ahead) -> None:
-    read = 0
+@given(groups=GROUPS, batch=st.integers(1, 5), ahead=st.integers(1, 4))
+def test_no_more_than_so_many_groups_are_held(groups, batch, ahead) -> None:
+    read = done = 0
 
     def watched() -> Iterator[list[tuple[str, int]]]:
-        nonlocal read
-        for group in numbered(groups):
+        nonlocal read, done
+        for number, group in enumerate(numbered(groups)):
+            if number % ahead == 0:
+                assert done == read
             read += len(group)
-            # What is asked for after this has waited: all that came before fits.
-            assert read - len(group) - given_out <= ahead * batch
             yield group
 
-    given_out = 0
     for found in by_shape(watched(), batch, shape_of, ahead=ahead):
-        given_out += len(found)
-    assert given_out == read
+        done += len(found)
+    assert done == read
+
+
+@given(groups=GROUPS, batch=st.integers(1, 5), ahead=st.integers(1, 4), world=st.integers(1, 3))
+def test_ranks_that_share_blocks_make_the_same_batches(groups, batch, ahead, world) -> None:
+    samples = numbered(groups)
+    blocks = [samples[i : i + ahead] for i in range(0, len(samples), ahead)]
+    alone = list(by_shape(samples, batch, shape_of, ahead=ahead))
+    shares = [[group for block in blocks[rank::world] for group in block] for rank in range(world)]
+    together = [found for share in shares for found in by_shape(share, batch, shape_of, ahead=ahead)]
+    assert sorted(together) == sorted(alone)
 
 
 @given(shapes=st.lists(st.sampled_from("abcd"), max_size=60), batch=st.integers(1, 4))
-def test_where_all_may_wait_there_are_as_few_batches_as_can_be(shapes, batch) -> None:
-    batches = list(by_shape(numbered([shapes]), batch, shape_of, ahead=100))
+def test_within_a_block_there_are_as_few_batches_as_can_be(shapes, batch) -> None:
+    batches = list(by_shape(numbered([shapes]), batch, shape_of, ahead=1))
     assert len(batches) == sum(-(-count // batch) for count in Counter(shapes).values())
-
-
-def test_full_batches_do_not_wait_and_rare_shapes_do() -> None:
-    batches = by_shape(numbered([list("abaacba")]), 2, shape_of, ahead=4)
-    assert ["".join(map(shape_of, found)) for found in batches] == ["aa", "bb", "aa", "c"]
-
-
-def test_what_has_waited_longest_goes_first() -> None:
-    batches = by_shape(numbered([list("abbcdef")]), 3, shape_of, ahead=1)
-    assert ["".join(map(shape_of, found)) for found in batches] == ["a", "bb", "c", "d", "e", "f"]

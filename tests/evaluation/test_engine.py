@@ -29,6 +29,7 @@ class Groups(list[list[EvalSample]]):
     """Stands for a loader."""
 
     batch = 2
+    ahead = 2
 
     @property
     def ids(self) -> list[str]:

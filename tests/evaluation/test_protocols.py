@@ -1,6 +1,7 @@
 """Protocols: what the model sees, at which size it is scored, and that nothing of it is left to chance."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -12,8 +13,9 @@ import segfit
 from segfit.config import PROTOCOLS, build_recipe
 from segfit.data.augment import Fit
 from segfit.data.augment.fitting import linear
-from segfit.errors import RecipeError
-from segfit.evaluation.protocols import fit_of, protocol_facts, scored_size
+from segfit.errors import RecipeError, RunError
+from segfit.evaluation.protocols import fit_of, protocol_facts, scored_size, under_protocol
+from segfit.evaluation.records import read_records
 
 SIDES = st.integers(1, 4000)
 
@@ -93,7 +95,67 @@ def test_the_facts_say_all_that_scores_depend_on() -> None:
         "protocol": "original",
         "resize": "short-side",
         "window": "sliding",
+        "overlap": pytest.approx(1 / 3),
         "weighting": "uniform",
         "scales": [0.5, 1.0],
         "flip": True,
     }
+
+
+def test_another_protocol_by_an_override_derives_what_it_fixes(trained) -> None:
+    facts = segfit.evaluate(trained, overrides=["evaluate.protocol=paper"])
+    assert facts == {**segfit.evaluate(trained, protocol="paper"), "seconds": facts["seconds"]}
+
+
+def test_the_protocol_of_the_run_changes_nothing(trained, tmp_path) -> None:
+    squashed = shutil.copytree(trained, tmp_path / "run")
+    recipe = json.loads((squashed / "recipe.json").read_text())
+    recipe["evaluate"]["resize"] = "squash"
+    (squashed / "recipe.json").write_text(json.dumps(recipe))
+    assert segfit.evaluate(squashed, protocol="original")["resize"] == "squash"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim.lr=3", "the run is trained already, this changes nothing"),
+        ("train.epochs=9", "the run is trained already, this changes nothing"),
+        ("evaluate.weighting=gaussian", "weighting is of windows: say window: sliding"),
+        ("evaluate.scales=[1, 1]", "scales names one twice: 1, 1"),
+        ("evaluate.scales=[.inf]", "less than or equal to 8"),
+        ("evaluate.scales=[0.001]", "greater than or equal to 0.1"),
+    ],
+)
+def test_what_would_be_ignored_or_absurd_is_refused(trained, override, message) -> None:
+    with pytest.raises(RecipeError, match=message):
+        segfit.evaluate(trained, overrides=[override])
+
+
+def test_records_of_another_evaluation_do_not_replace_those_of_the_run(trained, tmp_path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    file = run / "per_image.parquet"
+    before = file.read_bytes()
+    with pytest.raises(RunError, match="is in the run folder, whose scores are other ones"):
+        segfit.evaluate(run, protocol="paper", per_image=file)
+    assert file.read_bytes() == before
+    file.unlink()
+    segfit.evaluate(run, per_image=file)
+    assert len(read_records(file)) == 5
+    for place in (tmp_path, tmp_path / "missing" / "file.parquet"):
+        with pytest.raises(RunError, match="name a file in an existing folder"):
+            segfit.evaluate(run, per_image=place)
+
+
+def test_mmseg_averages_accuracies_over_the_classes_that_are_there() -> None:
+    rows = [{"accuracy": 0.5, "pixels": 10}, {"accuracy": 0.0, "pixels": 0}, {"accuracy": 1.0, "pixels": 1}]
+    facts = {"scores": {"mean_accuracy": 0.5, "miou": 0.4}, "per_class": rows}
+    found = {name: under_protocol(facts, resolved(f"evaluate.protocol={name}"))["scores"] for name in PROTOCOLS}
+    assert found["mmseg"] == {"mean_accuracy": 0.75, "miou": 0.4}
+    assert found["original"] == found["paper"] == facts["scores"]
+
+
+def test_windows_of_another_overlap_are_another_measurement() -> None:
+    sliding = ["evaluate.window=sliding"]
+    found = [protocol_facts(resolved(*sliding, f"evaluate.overlap={share}")) for share in (0.25, 0.5)]
+    assert found[0] != found[1]
+    assert protocol_facts(resolved("evaluate.overlap=0.5")) == protocol_facts(resolved())

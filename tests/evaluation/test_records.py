@@ -271,7 +271,7 @@ def test_one_record_per_image(tmp_path: Path) -> None:
 
 
 def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no such file: evaluate the run first"):
+    with pytest.raises(RunError, match="no such file: write it with: segfit evaluate .* --per-image .*none.parquet"):
         read_records(tmp_path / "none.parquet")
     text = tmp_path / "text.parquet"
     text.write_text("id,height\n")

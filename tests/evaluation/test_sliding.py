@@ -137,7 +137,8 @@ def test_a_bell_is_even_and_nowhere_zero(length) -> None:
 
 
 def test_the_recipe_chooses_the_weights() -> None:
-    found = [weigh_of(build_recipe({"evaluate": {"weighting": name}})) for name in ("uniform", "gaussian")]
+    windows = {"window": "sliding"}
+    found = [weigh_of(build_recipe({"evaluate": {**windows, "weighting": name}})) for name in ("uniform", "gaussian")]
     assert found == [uniform, gaussian]
     assert weigh_of(build_recipe({})) is uniform
 

@@ -248,3 +248,12 @@ def test_what_validation_sees_is_traced_anew(change):
     planner.option(made)
     planner.option(made.model_copy(update={"evaluate": made.evaluate.model_copy(update=change)}))
     assert toy.calls == 2
+
+
+def test_a_moving_average_is_traced_anew():
+    toy = Toy()
+    planner = Planner(device(GB), 1, toy)
+    made = recipe()
+    planner.option(made)
+    planner.option(made.model_copy(update={"train": made.train.model_copy(update={"ema": 0.99})}))
+    assert toy.calls == 2

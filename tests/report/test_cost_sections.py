@@ -96,7 +96,8 @@ def test_costs_name_the_front_and_why_others_are_not_on_it(study: Analysis) -> N
     assert list(drawings(section)) == ["score-by-memory", "score-by-time", "score-by-parameters"]
     said = words(section)
     assert said.startswith(
-        "attention-unet-8, unet-8 and unet-small are worth their cost: no other run has as high a Dice"
+        "attention-unet-8, unet-8 and unet-small are worth their cost: no other run is at least as good in Dice and in "
+        "every cost (memory, time and parameters), and better in one of them."
     )
     assert all(f"{found.row.name}: {found.reason}" in said for found in front.dominated)
     scores = {row.name: units.score(row.score("dice")) for row in study.group.rows}
@@ -151,10 +152,24 @@ def test_a_higher_score_that_may_be_chance_is_called_so(tmp_path: Path) -> None:
 
 
 def test_costs_of_other_kinds_are_left_out_and_said(tmp_path: Path) -> None:
-    other = Fake(name="cpu", quality=0.5, memory_kind="resident in RAM", device_name="EPYC")
+    other = Fake(name="cpu", quality=0.5, memory_kind="resident in RAM", device_name="EPYC", parameters=10**6)
     section = costs(analysis_of(tmp_path, Fake(), other))
     assert list(drawings(section)) == ["score-by-parameters"]
     assert "Not compared, because it was measured differently: memory and time." in words(section)
+
+
+def test_a_cost_that_all_runs_share_is_not_drawn(tmp_path: Path) -> None:
+    section = costs(analysis_of(tmp_path, Fake(), Fake(name="b", quality=0.5, memory=2 * 10**9)))
+    assert list(drawings(section)) == ["score-by-memory"]
+
+
+def test_what_is_said_of_the_front_holds_for_each_of_its_runs(tmp_path: Path) -> None:
+    # `cheap` scores higher with less memory than `fast`, which is on the front for its time only.
+    fast = Fake(name="fast", quality=0.4, images=12, memory=4 * 10**9, seconds=1000.0)
+    cheap = Fake(name="cheap", quality=0.6, images=12, memory=2 * 10**9, seconds=2000.0)
+    worst = Fake(name="worst", quality=0.2, images=12, memory=5 * 10**9, seconds=3000.0)
+    said = words(costs(analysis_of(tmp_path, fast, cheap, worst)))
+    assert said.startswith("cheap and fast are worth their cost: no other run is at least as good in Dice and in every")
 
 
 def test_one_run_has_no_section_of_comparisons(tmp_path: Path) -> None:
@@ -180,6 +195,7 @@ def test_budget_tables_hold_the_scores_at_each_cut(study: Analysis) -> None:
             assert [cell.value for cell in row[1:]] == [cut.scores[run] for cut in equal.cuts]
             assert row[-1].text == f"{units.score(equal.most.scores[run])} ({place}.)"
         assert equal.sentences()[0] in words(section)
+    assert "a validation up to 2 % beyond a budget counts" in words(section)
 
 
 def test_curves_are_drawn_through_the_scores_at_the_cuts(study: Analysis) -> None:
@@ -198,6 +214,16 @@ def test_curves_are_drawn_through_the_scores_at_the_cuts(study: Analysis) -> Non
         solid = next(line for line in axes.lines if line.get_gid() == f"run-{run.row.number}")
         assert max(solid.get_xdata()) == pytest.approx(equal.most.amount / 1e3)
         assert list(solid.get_ydata()) == sorted(solid.get_ydata())
+
+
+def test_no_curve_is_drawn_beyond_its_run(study: Analysis) -> None:
+    equal = at_equal(study.group, "hours")
+    assert equal is not None
+    (axes,) = drawings(budget(study))["score-by-hours"].figure.axes
+    limit = axes.get_xlim()[1]
+    for run in equal.runs:
+        ends = [max(line.get_xdata()) for line in axes.lines if line.get_gid() == f"run-{run.row.number}"]
+        assert max(ends) == pytest.approx(min(run.amounts[-1], limit))
 
 
 def test_of_many_runs_the_best_at_the_equal_budget_are_named(tmp_path: Path) -> None:
@@ -221,6 +247,68 @@ def test_what_budgets_leave_out_is_said(tmp_path: Path) -> None:
     assert "Hours are not compared" in said
     assert "unet-8 and other have no plan" in said or "other and unet-8 have no plan" in said
     assert "different resolutions" in said
+
+
+def test_where_no_budget_is_equal_the_section_says_why(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / name, Fake(name=name, images=4)) for name in "ab"]
+    (paths[1] / "events.jsonl").write_text('{"event": "end"}\n')
+    (group,) = compare(paths).groups
+    section = budget(Analysis(group))
+    assert not drawings(section)
+    assert words(section) == (
+        "Equal images seen is not compared: the events of b do not tell it. "
+        "Equal time is not compared: the events of b do not tell it. "
+        f"Equal arithmetic is not compared: {group.rows[0].name} and {group.rows[1].name} have no plan."
+    )
+
+
+def test_soups_are_named_and_left_out(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / fake.name, fake) for fake in PLANNED[:2]]
+    soup = write_run(tmp_path / "soup", replace(SMALL[0], name="soup", device_name="A100"))
+    (soup / "soup.json").write_text("{}")
+    (soup / "events.jsonl").write_text('{"event": "end"}\n')
+    (group,) = compare([*paths, soup]).groups
+    section = budget(Analysis(group))
+    assert list(drawings(section)) == ["score-by-samples", "score-by-hours", "score-by-flops"]
+    assert "Averages of trainings have no curve of their own and are left out: soup." in words(section)
+    assert all(len(table.rows) == 2 for table in blocks(section, Table))
+    (group,) = compare([paths[0], soup]).groups
+    assert budget(Analysis(group)) is None, "one training has nothing to be equal to"
+
+
+def test_runs_that_are_equally_far_share_their_place(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / str(i), replace(SMALL[0], name="same", images=4)) for i in range(2)]
+    (group,) = compare(paths).groups
+    table = blocks(budget(Analysis(group)), Table)[0]
+    assert all(cell.text.endswith("(1.)") for row in table.rows for cell in row[1:])
+
+
+def test_a_validation_just_beyond_the_budget_is_drawn_at_its_end(tmp_path: Path) -> None:
+    late = replace(SMALL[1], seconds=1.01 * SMALL[0].seconds)
+    group = analysis_of(tmp_path, SMALL[0], late).group
+    equal = at_equal(group, "hours")
+    assert equal is not None
+    (axes,) = drawings(budget(Analysis(group)))["score-by-hours"].figure.axes
+    ends = [max(line.get_xdata()) for line in axes.lines if line.get_gid()]
+    assert max(ends) == pytest.approx(equal.most.amount), "no run went on"
+    for position, run in enumerate(equal.runs):
+        assert equal.most.scores[position] == run.best[-1], "its last validation counts"
+        line = next(line for line in axes.lines if line.get_gid() == f"run-{run.row.number}")
+        assert max(line.get_xdata()) == pytest.approx(equal.most.amount)
+        assert list(line.get_xdata()) == sorted(line.get_xdata())
+        assert max(line.get_ydata()) == run.best[-1]
+
+
+def test_noise_in_memory_makes_no_sentence(tmp_path: Path) -> None:
+    fakes = [
+        Fake(name="small", quality=0.3, images=12, memory=160_000_000, memory_kind="resident in RAM"),
+        Fake(name="large", quality=0.7, images=12, memory=240_000_000, memory_kind="resident in RAM"),
+    ]
+    paths = [write_run(tmp_path / fake.name, fake) for fake in fakes]
+    for path in paths:
+        edit_json(path / "environment.json", "device", value="cpu")
+    (group,) = compare(paths).groups
+    assert "best that fits" not in words(costs(Analysis(group)))
 
 
 def test_pretraining_is_in_no_budget(tmp_path: Path) -> None:
@@ -308,7 +396,7 @@ def test_effects_are_told_drawn_and_listed(tmp_path: Path) -> None:
     assert (lr[9].text, listed["classes"][9].text) == ("no", "\N{EN DASH}")
     said = words(section)
     assert "The score moved most with learning rate (0.001 \N{RIGHTWARDS ARROW} 0.1)" in said
-    assert f"(95 % interval {lr[8].text}), which would stand alone, but among so many pairs" in said
+    assert f"(95 % interval {lr[8].text}), which would stand alone, but not among all the pairs" in said
     assert "Memory changed most with" in said
     assert "differ only in their seed" in said
     assert "different measurements" in said

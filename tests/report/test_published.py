@@ -121,16 +121,42 @@ def test_runs_scored_alike_are_drawn(tmp_path: Path) -> None:
     text = paragraph(published(analysis))
     best = analysis.group.rows[0]
     assert text.startswith(f"{best.name} reaches mIoU {100 * best.scores.miou:.1f} by the protocol")
-    near = sorted(abs(one.miou - 100 * best.scores.miou) for one in read_published() if one.test != "multi-scale")
+    near = sorted(abs(one.miou - 100 * best.scores.miou) for one in read_published() if one.test == "single-scale")
     named = [float(value) for value in re.findall(r"\((\d+\.?\d*), 20\d\d\)", text)]
     assert sorted(abs(value - 100 * best.scores.miou) for value in named) == pytest.approx(near[:3])
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "kind"),
+    [
+        ({}, "single-scale"),
+        ({"flip": True}, "multi-scale"),
+        ({"scales": [0.75, 1.0]}, "multi-scale"),
+        ({"scales": [0.5, 1.0, 1.5], "flip": True}, "multi-scale"),
+    ],
+)
+def test_neighbours_were_tested_alike(tmp_path: Path, evaluation: dict[str, Any], kind: str) -> None:
+    runs(tmp_path, ade(), **evaluation)
+    edit_json(tmp_path / "0" / "metrics.json", "evaluation", "scores", "miou", value=0.455)
+    text = paragraph(published(analysis_of([tmp_path / "0"])))
+    assert f"of those listed as {kind} results, as this is" in text
+    alike = [one for one in read_published() if one.test == kind]
+    near = re.findall(r"(\S+) with ([^(,]+) \((\d+\.?\d*), (20\d\d)\)", text)
+    assert len(near) == 3
+    for method, backbone, miou, year in near:
+        assert any(
+            (one.method, one.backbone, one.miou, one.year) == (method, backbone, float(miou), int(year))
+            for one in alike
+        )
+    first = min((one for one in alike if one.miou > 45.5 and not one.again), key=lambda one: (one.when, -one.miou))
+    assert text.endswith(f"is {first.method} with {first.backbone} ({first.year}).")
 
 
 def test_a_run_beyond_all_is_said_to_be(tmp_path: Path) -> None:
     analysis = runs(tmp_path, ade())
     edit_json(tmp_path / "0" / "metrics.json", "evaluation", "scores", "miou", value=0.7)
     text = paragraph(published(analysis_of([tmp_path / "0"])))
-    assert text.endswith("None of the published scores listed here is higher.")
+    assert text.endswith("None of these is higher.")
     assert analysis.group.rows[0].scores.miou != 0.7
 
 
@@ -140,6 +166,7 @@ def test_a_run_beyond_all_is_said_to_be(tmp_path: Path) -> None:
         ({"top": 10}, {}, "10 classes instead of 150"),
         ({"top": 10, "rest": "other"}, {}, "10 + other classes instead of 150"),
         ({}, {"split": "training"}, "the split training instead of validation"),
+        ({}, {"scales": [0.5]}, "the scale 0.5 instead of 1"),
         ({}, {"images": 152}, "152 images instead of 2,000"),
         ({}, {"protocol": "original"}, "another way of scoring (original: input as in training"),
         ({}, {"protocol": "paper", "resize": "squash"}, "another way of scoring (paper: images and masks squashed"),

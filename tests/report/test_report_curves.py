@@ -126,3 +126,24 @@ def test_what_may_not_be_compared_is_said(tmp_path: Path) -> None:
     assert any("different losses (cross_entropy, dice)" in note for note in notes)
     (bullets,) = [block for block in section.blocks if isinstance(block, Bullets)]
     assert any("unet-8 was best at epoch 31 of 40" in item for item in bullets.items)
+
+
+def test_losses_begin_near_their_values_and_scores_at_zero(study: Group, drawn: list[Drawing]) -> None:
+    bottoms = {}
+    for drawing in drawn:
+        (axes,) = drawing.figure.axes
+        bottoms[drawing.name] = axes.get_ylim()[0]
+    assert bottoms["validation-score"] == 0
+    lowest = min(float(run.curves.validation_loss.min()) for run in study.runs)
+    highest = max(float(run.curves.validation_loss.max()) for run in study.runs)
+    assert lowest - 0.2 * (highest - lowest) < bottoms["validation-loss"] < lowest
+    assert 0 <= bottoms["training-loss"] < min(float(run.curves.train_loss.min()) for run in study.runs)
+
+
+def test_a_loss_near_zero_has_no_axis_below_it(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", Fake(images=3))
+    lines = [f'{{"event": "epoch", "epoch": {e}, "loss": {1 / e**4}, "seconds": 1.0}}\n' for e in range(1, 9)]
+    (path / "events.jsonl").write_text("".join(lines))
+    (group,) = compare([path]).groups
+    (axes,) = curve_drawings(group)[0].figure.axes
+    assert axes.get_ylim()[0] == 0

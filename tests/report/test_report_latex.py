@@ -85,6 +85,8 @@ def test_a_table_alone_can_be_put_into_a_paper() -> None:
     assert "  alpha & 0.500 & 2 & 7 \\\\" in source
     assert r"  beta & -- & 10 & 7 \\" in source
     assert "\n  all & 0.6 & 122 &  \\\\\n" in source
+    assert source.endswith(f"\\end{{tabular}}\n\\par\\smallskip{{\\footnotesize {latex_text(table().caption)}\\par}}\n")
+    assert table().caption
 
 
 def test_all_names_are_there(source: str) -> None:

@@ -1,27 +1,34 @@
 import csv
+import errno
 import io
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image as Pillow
 from report_pages import SCORES, Page, sample_report
 
-from run_folders import STUDY, Fake, write_run, write_study
+from run_folders import STUDY, Fake, edit_json, write_run, write_study
+from segfit import run
+from segfit.cli import training
+from segfit.comparison import comparing
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.comparing import Comparison, compare
+from segfit.comparison.formats import latex_text
 from segfit.errors import DataError, RunError
 from segfit.report import content, write
-from segfit.report.blocks import Section
+from segfit.report.blocks import Cell, Column, Section, Table
 from segfit.report.content import build_report
 from segfit.report.sections import Entry
 from segfit.report.sections.again import again
 from segfit.report.sections.measured import measured
 from segfit.report.sections.results import results as results_section
-from segfit.report.write import write_report, write_table, write_tables
+from segfit.report.write import write_report, write_results, write_tables
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +49,7 @@ def results(study: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with what is written of the report that has every kind of block, for two groups."""
     folder = tmp_path_factory.mktemp("sample")
-    return write._write_folder(sample_report(folder / "runs", 2), folder / "out")
+    return write._write_files(write._files(sample_report(folder / "runs", 2)), folder / "out")
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -64,18 +71,19 @@ def test_the_same_runs_give_the_same_page(results: Path, study: list[Path], tmp_
     assert write_report(study, tmp_path / "again.html").read_bytes() == (results / "report.html").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["report", "report.txt"])
-def test_a_report_is_html(tmp_path: Path, name: str) -> None:
-    with pytest.raises(RunError, match=r"ends in \.html"):
+@pytest.mark.parametrize(("name", "example"), [("report", "report/report.html"), ("a.txt", "a.html")])
+def test_a_report_is_html(tmp_path: Path, name: str, example: str) -> None:
+    with pytest.raises(RunError, match=r"ends in \.html") as error:
         write_report([tmp_path], tmp_path / name)
+    assert str(error.value).endswith(f"for example {tmp_path / example}")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    run = write_run(tmp_path / "run", Fake(images=3))
+    path = write_run(tmp_path / "run", Fake(images=3))
     for made in (
-        lambda: write_report([run], tmp_path / "file" / "r.html"),
-        lambda: write_tables([run], tmp_path / "file"),
+        lambda: write_report([path], tmp_path / "file" / "r.html"),
+        lambda: write_tables([path], tmp_path / "file"),
     ):
         with pytest.raises(RunError, match="cannot be written"):
             made()
@@ -164,12 +172,38 @@ def test_the_table_is_that_of_compare(results: Path, study: list[Path]) -> None:
         assert (results / "tables" / f"table.{suffix}").read_text() == text
 
 
-def test_the_table_alone_makes_no_folders(results: Path, study: list[Path], tmp_path: Path) -> None:
-    assert write_table(study, tmp_path / "study") == tmp_path / "study"
+def test_a_study_keeps_its_page_and_the_table(results: Path, study: list[Path], tmp_path: Path) -> None:
+    assert write_results(build_report(study), tmp_path / "study") == tmp_path / "study" / "report.html"
     names = sorted(path.name for path in (tmp_path / "study").iterdir())
-    assert names == ["table.csv", "table.json", "table.md", "table.tex"]
+    assert names == ["report.html", "table.csv", "table.json", "table.md", "table.tex"]
     for name in names:
-        assert (tmp_path / "study" / name).read_bytes() == (results / "tables" / name).read_bytes()
+        folder = results if name == "report.html" else results / "tables"
+        assert (tmp_path / "study" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_a_study_is_compared_once(study: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, compared = compare(study).to_json(), []
+
+    def counted(paths: Sequence[str | Path]) -> Comparison:
+        compared.append(paths)
+        return compare(paths)
+
+    monkeypatch.setattr(run, "study", lambda *_, **__: study)
+    monkeypatch.setattr(content, "compare", counted)
+    monkeypatch.setattr(comparing, "compare", counted)
+    result = CliRunner().invoke(training.study, ["demo", "--out", str(tmp_path / "out"), "--json"])
+    assert result.exit_code == 0
+    assert result.stdout.strip() == wanted.strip()
+    assert compared == [study]
+    assert (tmp_path / "out" / "table.json").read_text() == wanted
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_protocol_is_printed_with_the_table(results: Path, study: list[Path]) -> None:
+    (group,) = compare(study).groups
+    for name in ("table.tex", "tables/results-runs.tex"):
+        lines = (results / "tables" / name).read_text().splitlines()
+        assert [line for line in lines if latex_text(group.protocol.describe()) in line and not line.startswith("%")]
 
 
 def test_nothing_says_where_it_was_written(results: Path) -> None:
@@ -214,3 +248,100 @@ def test_figures_have_a_ground_to_be_read_on(sample: Path) -> None:
     assert "#fefefe" in svg
     assert svg.count('data-run="0"') == 1
     assert (sample / "figures/lines.pdf").read_bytes().startswith(b"%PDF")
+
+
+# --- all or nothing --------------------------------------------------------------------------------------------------
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "runs" / "unet", Fake(images=3))
+
+
+def no_file(tables: Path, _: Path) -> None:
+    tables.write_text("mine")
+
+
+def no_run(tables: Path, one: Path) -> None:
+    one.rename(tables)
+
+
+def no_figures_of_others(tables: Path, _: Path) -> None:
+    (tables / "figures").mkdir(parents=True)
+    (tables / "figures" / "mine.svg").write_text("mine")
+    (tables / "report.md").write_text("mine, too")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [(no_file, "is a file"), (no_run, "is a run"), (no_figures_of_others, "not of an earlier report")],
+)
+def test_a_place_for_tables_that_will_not_do_leaves_no_page(
+    tmp_path: Path, one: Path, prepare: Callable[[Path, Path], None], reason: str
+) -> None:
+    prepare(tmp_path / "tables", one)
+    before = contents(tmp_path)
+    # The place is looked at first: that this is no run is not said.
+    for made in (
+        lambda: write_report([tmp_path / "none"], tmp_path / "out" / "report.html", tmp_path / "tables"),
+        lambda: write_tables([tmp_path / "none"], tmp_path / "tables"),
+    ):
+        with pytest.raises(RunError, match=reason):
+            made()
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_places_that_cannot_be_are_named(tmp_path: Path) -> None:
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(RunError, match="is a folder"):
+        write_report([tmp_path], tmp_path / "folder.html")
+    with pytest.raises(RunError, match="different names"):
+        write_report([tmp_path], tmp_path / "one.html", tmp_path / "one.html")
+    with pytest.raises(RunError, match="cannot be written"):
+        write_tables([tmp_path], tmp_path / ("long" * 100))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_full_disk_leaves_what_was_there(
+    tmp_path: Path, one: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    out, tables = tmp_path / "report.html", tmp_path / "tables"
+    if there:
+        write_report([one], out, tables)
+        edit_json(one / "metrics.json", "evaluation", "loss", value=0.5)
+    before = contents(tmp_path)
+    written, write_bytes = [], Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        written.append(path)
+        if len(written) > 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunError, match="No space left on device"):
+        write_report([one], out, tables)
+    assert len(written) > 20
+    assert contents(tmp_path) == before
+
+
+def test_a_second_report_replaces_the_first_and_nothing_else(tmp_path: Path, one: Path) -> None:
+    other = write_run(tmp_path / "runs" / "other", Fake(name="other", images=4))
+    folder = write_tables([one, other], tmp_path / "paper")
+    assert (folder / "tables" / "2").is_dir()
+    (folder / "main.tex").write_text("a paper")
+    write_tables([one], folder)
+    alone = contents(write_tables([one], tmp_path / "alone"))
+    assert contents(folder) == {**alone, "main.tex": b"a paper"}
+
+
+def test_a_table_with_a_value_that_is_no_number_is_refused() -> None:
+    columns = (Column(title="Score"),)
+    table = Table(name="t", caption="", columns=columns, rows=((Cell("nan", float("nan")),),))
+    with pytest.raises(ValueError, match="JSON"):
+        write._json(table)

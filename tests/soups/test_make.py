@@ -14,6 +14,7 @@ from segfit.comparison.facts import read_run
 from segfit.errors import Interrupted, RecipeError, RunError
 from segfit.parts import Parts
 from segfit.soups import kitchen as kitchens
+from segfit.soups import make as making
 from segfit.soups.batch_norm import recalibrate
 from segfit.soups.ingredients import open_ingredients, parse_ingredient
 from segfit.training.parallel import Ranks
@@ -93,7 +94,21 @@ def test_the_greedy_one_is_never_below_its_best_ingredient_in_any_order(runs, tm
     assert facts[0] == facts[1]
     kept = [mixture for mixture in facts[0]["tried"] if mixture["kept"]]
     assert metrics(soups[0])["evaluation"]["scores"]["dice"] == facts[0]["scores"]["dice"]
-    assert len(kept) + 1 == sum(one["weight"] > 0 for one in facts[0]["ingredients"])
+    # One beside each mixture that was kept, but the beginning that was measured again adds none.
+    again = facts[0]["tried"][0]
+    assert again["what"] == f"{facts[0]['ingredients'][0]['run']}:best alone, normalisation measured again"
+    assert sorted(again["weights"]) == [0, 0, 1]
+    assert len(kept) + 1 - again["kept"] == sum(one["weight"] > 0 for one in facts[0]["ingredients"])
+    assert facts[0]["scores"]["dice"] >= again["scores"]["dice"]
+    assert (facts[0]["batch_norm"] is None) == (not kept)
+
+
+def test_what_normalisation_alone_gains_is_not_credited_to_averaging(runs, tmp_path):
+    twin = shutil.copytree(runs[1], tmp_path / "twin")
+    facts = segfit.soup_facts(segfit.soup([runs[1], twin], tmp_path / "soup", how="greedy"))
+    again, mean = facts["tried"]
+    assert mean["scores"] == again["scores"]
+    assert facts["scores"]["dice"] == max(again["scores"]["dice"], dice(runs[1]))
 
 
 def test_its_folder_holds_what_a_runs_folder_holds(runs, uniform):
@@ -125,6 +140,45 @@ def test_a_continued_run_counts_the_run_before_it_once(bake, tmp_path):
     assert training["steps"] == metrics(longer)["training"]["steps"]
     shares = {one["run"]: one["weight"] for one in segfit.soup_facts(soup)["ingredients"]}
     assert shares == {str(first): 0.5, str(longer): 0.5}
+
+
+def test_a_moving_average_needs_stages_of_one_training(runs, bake, tmp_path, monkeypatch):
+    monkeypatch.setattr(kitchens.Kitchen, "taste", None)  # all of it is refused before anything is scored
+    out = tmp_path / "soup"
+    said = refused(runs, out, how="ema")
+    assert ": is no stage of the training of " in said
+    assert said.endswith("a moving average needs checkpoints of one training: use --how uniform")
+    twins = [shutil.copytree(runs[0], tmp_path / name) for name in ("a", "b")]
+    assert "is no stage of the training of" in refused(twins, out, how="ema")
+    first = bake("stage", "optim.schedule=constant", "train.epochs=1")
+    assert "is of epoch 1" in refused([f"{first}:best", f"{first}:last"], out, how="ema")
+
+
+def test_a_soup_of_soups_counts_each_training_once(runs, tmp_path):
+    one = segfit.soup(runs[:2], tmp_path / "one", how="uniform")
+    two = segfit.soup(runs[1:], tmp_path / "two", how="uniform")
+    both = metrics(segfit.soup([one, two, runs[0]], tmp_path / "both", how="uniform"))["training"]
+    every = [metrics(run)["training"] for run in runs]
+    assert both["epochs"] == sum(training["epochs"] for training in every) == 12
+    assert both["steps"] == sum(training["steps"] for training in every)
+    # The making of the inner soups took time, too.
+    trained = [training["seconds"] for training in every]
+    made = metrics(one)["training"]["seconds"] + metrics(two)["training"]["seconds"] - sum(trained) - trained[1]
+    assert made > 0
+    assert both["seconds"] > sum(trained) + made
+    # Where an ingredient is gone, the soup's own costs are what is known.
+    gone = shutil.copytree(runs[0], tmp_path / "gone")
+    soup = segfit.soup([gone, runs[1]], tmp_path / "three", how="uniform")
+    shutil.rmtree(gone)
+    assert metrics(segfit.soup([soup], tmp_path / "four"))["training"]["epochs"] == 8
+
+
+def test_a_soup_that_replaced_what_it_is_behind_counts_once(runs, tmp_path):
+    first = shutil.copytree(runs[0], tmp_path / "first")
+    second = segfit.soup([first], tmp_path / "second")
+    shutil.rmtree(first)
+    segfit.soup([second], first)
+    assert metrics(segfit.soup([second], tmp_path / "third"))["training"]["epochs"] == 4
 
 
 def test_the_ingredients_stay_as_they_are(runs, tmp_path):
@@ -230,7 +284,6 @@ def test_wrong_words(runs, tmp_path):
     assert "no such run folder" in refused([tmp_path / "nowhere"], out)
     assert "name the runs" in refused([], out)
     assert "did you mean 'greedy'" in refused(runs, out, how="gredy")
-    assert "is of epoch 4" in refused([f"{run}:last" for run in runs], out, how="ema")
     unfinished = shutil.copytree(runs[0], tmp_path / "unfinished")
     (unfinished / "metrics.json").unlink()
     assert "is not finished" in refused([unfinished], out)
@@ -238,6 +291,27 @@ def test_wrong_words(runs, tmp_path):
     (runs[0].parent / "taken" / "file").write_text("mine")
     with pytest.raises(RunError, match="there is something already"):
         segfit.soup(runs, runs[0].parent / "taken")
+
+
+@pytest.mark.parametrize(
+    "override", ["optim.lr=3", "train.seed=1", "train.epochs=9", "model.width=6", "loss.name=dice", "labels.top=3"]
+)
+def test_what_a_soup_does_not_read_cannot_be_changed(runs, tmp_path, override):
+    said = refused(runs, tmp_path / "soup", overrides=[override])
+    assert said.startswith(f"{override}: has no effect on a soup")
+
+
+def test_another_kind_of_model_is_refused_in_words(runs, altered, tmp_path):
+    other = altered("model", {"name": "attention_unet"})
+    said = refused([runs[0], other], tmp_path / "soup")
+    assert "different models cannot be averaged" in said
+    assert f"{other}:best" in said
+    assert " attention_unet" in said
+
+
+def test_the_facts_of_a_run_that_is_no_soup(runs):
+    with pytest.raises(RunError, match="slow: is not a soup"):
+        segfit.soup_facts(runs[0])
 
 
 def test_words_name_checkpoints():
@@ -259,6 +333,33 @@ def test_a_soup_that_is_not_a_number_is_refused(runs, tmp_path):
 
 
 # --- what goes wrong half way ----------------------------------------------------------------------------------------
+
+
+def test_a_place_that_is_taken_meanwhile_costs_no_soup(runs, tmp_path, monkeypatch):
+    out = tmp_path / "soup"
+
+    def taken(*arguments):
+        final_score(*arguments)
+        out.mkdir()
+        (out / "file").write_text("mine")
+
+    final_score = making.final_score
+    monkeypatch.setattr(making, "final_score", taken)
+    with pytest.raises(RunError, match="was taken meanwhile") as caught:
+        segfit.soup([runs[0]], out)
+    assert [path.name for path in out.iterdir()] == ["file"]
+    (kept,) = tmp_path.glob(".soup.*/soup")
+    assert f" {kept}: " in str(caught.value)
+    assert read_run(kept).score == dice(runs[0])
+
+
+def test_its_folder_has_the_rights_of_a_new_folder(runs, tmp_path):
+    before = os.umask(0o027)
+    try:
+        soup = segfit.soup([runs[0]], tmp_path / "soup")
+    finally:
+        os.umask(before)
+    assert soup.stat().st_mode & 0o777 == 0o750
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from segfit.comparison.comparing import Comparison
+
 __all__ = [
     "PATH",
     "as_json",
@@ -20,6 +22,7 @@ __all__ = [
     "print_comparison",
     "run_argument",
     "runs_argument",
+    "show_comparison",
     "show_json",
     "split_option",
     "wide_console",
@@ -54,7 +57,11 @@ def print_comparison(runs: list[Path], as_json: bool) -> None:
     """Print the comparison table of runs on stdout."""
     from segfit.comparison.comparing import compare as compare_runs
 
-    comparison = compare_runs(runs)
+    show_comparison(compare_runs(runs), as_json)
+
+
+def show_comparison(comparison: "Comparison", as_json: bool) -> None:
+    """Print a comparison on stdout."""
     if as_json:
         click.echo(comparison.to_json())
         return

@@ -1,7 +1,7 @@
 """The verbs on finished runs: look at them, use them."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -69,33 +69,33 @@ def evaluate(
 
 @click.command()
 @runs_argument
-@click.option("--json", "form", flag_value="json", help="Print facts as JSON.")
-@click.option("--markdown", "form", flag_value="markdown", help="Print Markdown.")
-@click.option("--csv", "form", flag_value="csv", help="Print CSV with raw numbers in base units.")
-@click.option("--latex", "form", flag_value="latex", help="Print LaTeX (booktabs).")
-def compare(runs: tuple[Path, ...], form: Literal["json", "markdown", "csv", "latex"] | None) -> None:
-    """Print the comparison table of several runs, best score first."""
-    if form is None:
+@click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
+@click.option("--markdown", is_flag=True, help="Print Markdown.")
+@click.option("--csv", is_flag=True, help="Print CSV with raw numbers in base units.")
+@click.option("--latex", is_flag=True, help="Print LaTeX (booktabs).")
+def compare(runs: tuple[Path, ...], as_json: bool, markdown: bool, csv: bool, latex: bool) -> None:
+    """Print the comparison table of several runs, best score first, with intervals and a verdict."""
+    if as_json + markdown + csv + latex > 1:
+        raise click.UsageError("--json, --markdown, --csv and --latex exclude each other: choose one")
+    if not (as_json or markdown or csv or latex):
         print_comparison(list(runs), as_json=False)
         return
     from segfit.comparison.comparing import compare as compare_runs
 
     comparison = compare_runs(runs)
-    writers = {
-        "json": comparison.to_json,
-        "markdown": comparison.to_markdown,
-        "csv": comparison.to_csv,
-        "latex": comparison.to_latex,
+    chosen = {
+        comparison.to_json: as_json,
+        comparison.to_markdown: markdown,
+        comparison.to_csv: csv,
+        comparison.to_latex: latex,
     }
-    click.echo(writers[form](), nl=False)
+    click.echo(next(write for write, wanted in chosen.items() if wanted)(), nl=False)
 
 
 @click.command()
 @runs_argument
 @click.option("--out", type=PATH, default=Path("report.html"), show_default=True, help="The HTML file.")
-@click.option(
-    "--tables", type=PATH, help="Also write it as Markdown and LaTeX, with figures and tables, here."
-)
+@click.option("--tables", type=PATH, help="Also write it as Markdown and LaTeX, with figures and tables, here.")
 @as_json
 def report(runs: tuple[Path, ...], out: Path, tables: Path | None, as_json: bool) -> None:
     """Write one self-contained HTML file about several runs."""

@@ -57,10 +57,12 @@ def _text(facts: dict[str, Any]) -> str:
 
     score = facts["score"]
     rows = [(f"{one['weight']:.3f}", one["scores"][score], _name(one)) for one in facts["ingredients"]]
+    lowest = min(value for _, value, _ in rows)
+    if len(rows) > 1:  # what one ingredient scores without any averaging, as far as that was tried
+        rows += [("", one["scores"][score], one["what"]) for one in facts["tried"] if 1 in one["weights"]]
     rows.append(("soup", facts["scores"][score], f"{facts['how']}, on {facts['images']} images of {facts['split']}"))
     lines = [f"{'weight':>6}  {SCORES[score]:<6}  ingredient"]
     lines += [f"{weight:>6}  {value:.4f}  {name}" for weight, value, name in rows]
-    lowest = min(value for _, value, _ in rows[:-1])
     if rows[-1][1] < lowest:
         lines.append("The soup scores below each of its ingredients: their weights do not belong together.")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from segfit.cli.common import PATH, as_json, main_rank, overrides, print_comparison
+from segfit.cli.common import PATH, as_json, main_rank, overrides, print_comparison, show_comparison
 from segfit.errors import Interrupted, RecipeError
 
 __all__ = ["study", "train"]
@@ -61,11 +61,12 @@ def study(study: str, overrides: tuple[str, ...], out: Path | None, as_json: boo
     paths = _resumable("the same command", lambda: run.study(study, folder, overrides=overrides))
     if not main_rank():
         return
-    from segfit.report.write import write_report, write_table
+    from segfit.report.content import build_report
+    from segfit.report.write import write_results
 
-    write_table(paths, folder)
-    page = write_report(paths, folder / "report.html")
-    print_comparison(paths, as_json)
+    report = build_report(paths)
+    page = write_results(report, folder)
+    show_comparison(report.comparison, as_json)
     click.echo(f"report: {page}", err=True)
 
 

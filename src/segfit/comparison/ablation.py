@@ -7,7 +7,7 @@ brings its options, and both count once. How a run is scored, where it ran and w
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,18 @@ from typing import Any
 import numpy as np
 
 from segfit.comparison.comparing import Comparison
+from segfit.comparison.entrants import Entrant
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.statistics import Interval, Statistics
 from segfit.comparison.table import Group, Row
 from segfit.config import PRESETS
-from segfit.data import SOURCES
 from segfit.errors import RecipeError
-from segfit.losses import LOSSES
-from segfit.models import MODELS
 from segfit.registry import Registry
 
 __all__ = ["Certainty", "Effect", "Setting", "changes", "effects", "field_title"]
 
-REGISTRIES: dict[str, Registry[Any]] = {"data": SOURCES, "model": MODELS, "loss": LOSSES}
+COMPONENTS = ("data", "model", "loss")
+"""Sections of a recipe that name a component and give its options."""
 
 IGNORED = {
     "data.validation",
@@ -63,6 +62,9 @@ TITLES = {
     "data.cache": "decoded cache",
 }
 
+DIGITS = 6
+"""How many digits of a fingerprint tell two versions of the data apart."""
+
 
 def field_title(field: str) -> str:
     """Return what a field is called in sentences; a field without a name of its own by its place in the recipe."""
@@ -75,38 +77,70 @@ Settings = Mapping[str, Any]
 """The fields of a recipe that decide what is learnt and what it costs: ``model.name``, ``augment.flip``, …"""
 
 
-def _settings(run: RunFacts) -> Settings:
-    """Return a run's settings. Options that its recipe leaves out have the values that their builder gives them."""
-    dump = run.recipe.model_dump(mode="json")
+def _settings(runs: Sequence[RunFacts]) -> list[Settings]:
+    """Return the settings of each run.
+
+    Where the runs do not all have the same component and options, options that a recipe leaves out get the values that
+    their builder gives them. Elsewhere they are equal anyway, and nobody has to ask the builders.
+    """
+    found = [_given(run) for run in runs]
+    for section in COMPONENTS:
+        kinds = {(own[f"{section}.name"], *sorted(key for key in own if _of(section, key))) for own in found}
+        if len(kinds) > 1:
+            found = [{**own, **_default_settings(section, own), **own} for own in found]
+    # Pretraining is no trait of a model: one that has no such weights starts without.
+    return [{**own, "model.pretrained": own.get("model.pretrained")} for own in found]
+
+
+def _given(run: RunFacts) -> Settings:
+    """Return the settings that a run's recipe has."""
     settings: dict[str, Any] = {}
-    for section, fields in dump.items():
+    for section, fields in run.recipe.model_dump(mode="json").items():
         if isinstance(fields, dict) and section != "evaluate":
-            given = {**_defaults(section, str(fields.get("name"))), **fields}
-            settings.update({f"{section}.{name}": value for name, value in given.items()})
+            settings.update({f"{section}.{name}": value for name, value in fields.items()})
     # The files decide, not where they lie.
     settings["data.root"] = run.environment.dataset.fingerprint
     settings["data.cache"] = settings["data.cache"] is not None
-    # Pretraining is no trait of a model: one that has no such weights starts without.
-    settings.setdefault("model.pretrained", None)
     return settings
+
+
+def _of(section: str, key: str) -> bool:
+    return key.startswith(f"{section}.")
+
+
+def _default_settings(section: str, own: Settings) -> Settings:
+    return {f"{section}.{name}": value for name, value in _defaults(section, str(own[f"{section}.name"])).items()}
 
 
 @cache
 def _defaults(section: str, name: str) -> Settings:
     """Return the options that a component has when nothing is said; none for one that is not installed here."""
-    if section not in REGISTRIES:
-        return {}
     try:
-        signature = REGISTRIES[section].signature(name)
+        signature = _registry(section).signature(name)
     except RecipeError:
         return {}
     defaults = {option: default for option, (_, default) in signature.items() if default is not ...}
     return {option: list(value) if isinstance(value, tuple) else value for option, value in defaults.items()}
 
 
+def _registry(section: str) -> Registry[Any]:
+    """Return who knows the components of a section; models and losses bring torch, which is slow to import."""
+    if section == "model":
+        from segfit.models import MODELS
+
+        return MODELS
+    if section == "loss":
+        from segfit.losses import LOSSES
+
+        return LOSSES
+    from segfit.data import SOURCES
+
+    return SOURCES
+
+
 def changes(one: RunFacts, other: RunFacts) -> tuple[str, ...]:
     """Return the fields in which two runs' recipes differ, without those that follow from others; sorted."""
-    return _changes(_settings(one), _settings(other))
+    return _changes(*_settings([one, other]))
 
 
 def _changes(one: Settings, other: Settings) -> tuple[str, ...]:
@@ -119,7 +153,7 @@ def _leading(key: str, one: Settings, other: Settings, differing: set[str]) -> s
     """Return the field that a differing field follows from; itself where it stands alone."""
     section = key.partition(".")[0]
     name = f"{section}.name"
-    if section in REGISTRIES and key != name and name in differing and _follows(key, one, other, _own_default):
+    if section in COMPONENTS and key != name and name in differing and _follows(key, one, other, _own_default):
         return name
     if section == "augment" and "augment.preset" in differing and _follows(key, one, other, _preset_value):
         return "augment.preset"
@@ -168,15 +202,17 @@ def _leading_label(key: str, one: Settings, other: Settings, differing: set[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Runs of one recipe, with one seed or several; their scores and costs are means.
+    """Runs of one entrant: one recipe, with one seed or several; their scores and costs are means.
 
     Attributes:
         rows: the runs, in the order in which they were given.
-        groups: the group that each of them was scored in.
+        group: that they were scored in.
+        settings: what the runs have in common.
     """
 
     rows: tuple[Row, ...]
-    groups: tuple[Group, ...]
+    group: Group
+    settings: Settings
 
     @property
     def runs(self) -> list[RunFacts]:
@@ -193,16 +229,10 @@ class Setting:
         """The name of the first run, and how many there are in all."""
         return self.rows[0].name + (f" and {len(self.rows) - 1} alike" if len(self.rows) > 1 else "")
 
-    @cached_property
-    def settings(self) -> Settings:
-        """What the runs have in common."""
-        return _settings(self.runs[0])
-
     @property
     def score(self) -> float:
         """Mean score, by the metric that sorts the runs' group."""
-        scored = zip(self.rows, self.groups, strict=True)
-        return float(np.mean([row.score(group.protocol.score) for row, group in scored]))
+        return float(np.mean([row.score(self.group.protocol.score) for row in self.rows]))
 
     def mean(self, cost: str) -> float:
         """Return the mean of a cost: ``memory``, ``seconds`` or ``parameters``."""
@@ -211,7 +241,7 @@ class Setting:
     def value(self, field: str) -> str:
         """Return what the setting has for a field, for people."""
         if field in {"labels.top", "labels.classes"}:
-            return self.groups[0].protocol.classes_text
+            return self.group.protocol.classes_text
         if field == "data.root":
             return (self.runs[0].recipe.data.root or Path("data")).name
         if field == "train.epochs" and self.settings[field] is None:
@@ -264,13 +294,17 @@ class Effect:
     @property
     def values(self) -> tuple[str, str]:
         """The field's values before and after, for people."""
-        return self.before.value(self.field), self.after.value(self.field)
+        before, after = self.before.value(self.field), self.after.value(self.field)
+        if self.field == "data.root" and before == after:
+            # Two folders of one name, or one whose files were changed in between.
+            marks = (setting.settings[self.field][:DIGITS] for setting in (self.before, self.after))
+            before, after = (f"{before} ({mark})" for mark in marks)
+        return before, after
 
     @property
     def comparable(self) -> bool:
         """Whether the scores are the same measurement: of one group, with the same choice of checkpoint."""
-        groups = {id(group) for group in (*self.before.groups, *self.after.groups)}
-        return len(groups) == 1 and self._alike(lambda run: run.evaluation.checkpoint)
+        return self.before.group is self.after.group and self._alike(lambda run: run.evaluation.checkpoint)
 
     @property
     def score(self) -> float | None:
@@ -295,24 +329,19 @@ class Effect:
     @property
     def group(self) -> Group | None:
         """The group that all runs were scored in; None where the scores are not comparable."""
-        return self.before.groups[0] if self.comparable else None
+        return self.before.group if self.comparable else None
 
     def certainty(self, statistics: Statistics | None) -> Certainty | None:
         """Return how sure the effect on the score is.
 
         Args:
             statistics: of the effect's group; None where there are none.
-
-        Returns:
-            None also where a setting is more than one entrant there, because its runs were scored in different ways.
         """
         if statistics is None or self.score is None:
             return None
-        entrants = [{statistics.row(row.name).name for row in setting.rows} for setting in (self.before, self.after)]
-        if any(len(names) > 1 for names in entrants) or entrants[0] == entrants[1]:
-            return None
-        found = statistics.difference(entrants[0].pop(), entrants[1].pop())
-        gained = found.better == statistics.row(self.after.rows[0].name).name
+        before, after = (statistics.row(setting.rows[0].name).name for setting in (self.before, self.after))
+        found = statistics.difference(before, after)
+        gained = found.better == after
         interval = found.interval if gained else Interval(low=-found.interval.high, high=-found.interval.low)
         return Certainty(interval=interval, distinguishable=found.distinguishable)
 
@@ -342,35 +371,39 @@ def effects(comparison: Comparison) -> tuple[Effect, ...]:
 
 
 def _by_setting(comparison: Comparison) -> list[Setting]:
-    """Return the runs, those of one recipe together, in the order in which they were given."""
-    found = [(row, group) for group in comparison.groups for row in group.rows if row.run is not None]
-    members: list[list[tuple[Row, Group]]] = []
-    known: list[Settings] = []
-    for row, group in sorted(found, key=lambda pair: pair[0].number):
-        assert row.run is not None
-        own = _settings(row.run)
-        place = next((i for i, other in enumerate(known) if not _changes(own, other)), len(known))
-        if place == len(known):
-            known.append(own)
-            members.append([])
-        members[place].append((row, group))
-    return [Setting(rows=tuple(r for r, _ in pairs), groups=tuple(g for _, g in pairs)) for pairs in members]
+    """Return a setting for each entrant of each group, in the order in which the runs were given.
+
+    A soup is none: it averages trainings, so nothing in its recipe says what it differs in from them.
+    """
+    found = [(one, part.group) for part in comparison.analyses for one in part.entrants if not one.soup]
+    found.sort(key=lambda pair: pair[0].number)
+    known = _settings([one.runs[0] for one, _ in found])
+    return [_setting(one, group, own) for (one, group), own in zip(found, known, strict=True)]
+
+
+def _setting(entrant: Entrant, group: Group, settings: Settings) -> Setting:
+    rows = tuple(sorted(entrant.rows, key=lambda row: row.number))
+    return Setting(rows=rows, group=group, settings=settings)
 
 
 def _of_field(field: str, settings: Sequence[Setting], pairs: set[tuple[int, int]]) -> Iterator[Effect]:
-    """Yield the effects of a field: every setting against the first one that differs from it in nothing else."""
+    """Yield the effects of a field: every setting against the first one that differs from it in nothing else.
+
+    One of its own group comes first, since only there scores can be compared.
+    """
     order = sorted({i for i, _ in pairs}, key=lambda i: (*_rank(field, settings[i]), i))
     for place, i in enumerate(order):
-        reference = next((j for j in order[:place] if (i, j) in pairs), None)
-        if reference is not None:
-            yield Effect(field=field, before=settings[reference], after=settings[i])
+        earlier = [settings[j] for j in order[:place] if (i, j) in pairs]
+        if earlier:
+            before = next((one for one in earlier if one.group is settings[i].group), earlier[0])
+            yield Effect(field=field, before=before, after=settings[i])
 
 
 def _rank(field: str, setting: Setting) -> tuple[int, float]:
     """Return by what the values of a field are put in order."""
     value = setting.settings.get(field)
     if field in {"labels.top", "labels.classes"}:
-        return 1, len(setting.groups[0].protocol.classes)
+        return 1, len(setting.group.protocol.classes)
     if field == "augment.preset":
         return 1, list(PRESETS).index(str(value))
     if isinstance(value, list) and all(isinstance(part, int | float) for part in value):

@@ -7,10 +7,14 @@ from segfit.comparison.entrants import Entrant, entrants
 from segfit.comparison.statistics import FEWEST_IMAGES, Statistics, study
 from segfit.comparison.table import Group
 from segfit.errors import RunError
+from segfit.evaluation.metrics import scores
 from segfit.evaluation.records import Records, read_records
 from segfit.folder import RunFolder
 
 __all__ = ["Analysis"]
+
+EQUAL = 1e-9
+"""Scores that differ by less are of the same counts."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,12 @@ class Analysis:
         read = [read_records(RunFolder(run.path).per_image_file) for run in self.group.runs]
         first = read[0]
         for run, records in zip(self.group.runs, read, strict=True):
+            # Scores are shares of whole numbers: the same records give the same digits.
+            if abs(scores(records.total()).pixel_accuracy - run.evaluation.scores.pixel_accuracy) > EQUAL:
+                raise RunError(
+                    f"{run.path}: its per-image records are of another evaluation: write them again with: segfit "
+                    f"evaluate {run.path} --per-image {RunFolder(run.path).per_image_file}"
+                )
             if records.ids != first.ids or records.classes != first.classes:
                 raise RunError(
                     f"{run.path}: was scored on other images than {self.group.runs[0].path}: evaluate both on the same"

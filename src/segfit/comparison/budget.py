@@ -1,6 +1,7 @@
 """Runs at equal budget: their learning curves cut where they had seen as many images, or had taken as long.
 
-Curves are cut, never prolonged: the largest budget is the largest one that every run reached.
+Curves are cut, never prolonged: the largest budget is the largest one that every run reached. Soups are averages of
+trainings, without a curve of their own: they are left out.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,17 +13,36 @@ from numpy.typing import NDArray
 
 from segfit import units
 from segfit.comparison.curves import SCORES
+from segfit.comparison.entrants import SOUP
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.plans import read_plan
+from segfit.comparison.recommendation import EQUAL
 from segfit.comparison.table import Group, Row
 from segfit.planning.devices import CONTEXT, SLACK
 
-__all__ = ["GPU_SIZES", "UNITS", "Cut", "EqualBudget", "Fitting", "Spending", "Unit", "at_equal", "obstacle", "within"]
+__all__ = [
+    "GPU_SIZES",
+    "OVER",
+    "UNITS",
+    "Cut",
+    "EqualBudget",
+    "Fitting",
+    "Spending",
+    "Unit",
+    "at_equal",
+    "obstacle",
+    "soups",
+    "trained",
+    "within",
+]
 
 Unit = Literal["samples", "hours", "flops"]
 
 SHARES = (0.25, 0.5, 1.0)
 """Budgets at which runs are compared, as shares of the largest that all of them reached."""
+
+OVER = 1.02
+"""How far beyond a budget, as a factor, a validation still counts: a run that ends seconds later keeps its last one."""
 
 GPU_SIZES = (4, 6, 8, 10, 11, 12, 16, 24, 32, 40, 48, 80, 96, 141)
 """Memory of usual GPUs in GB."""
@@ -77,8 +97,8 @@ class Spending:
     best: NDArray[np.float64]
 
     def at(self, budget: float) -> float | None:
-        """Return the best score within a budget; None where there was no validation yet."""
-        reached = int(np.searchsorted(self.amounts, budget, side="right"))
+        """Return the best score within a budget and the little beyond it that counts; None without a validation."""
+        reached = int(np.searchsorted(self.amounts, OVER * budget, side="right"))
         value = self.best[reached - 1] if reached else np.nan
         return None if np.isnan(value) else float(value)
 
@@ -98,6 +118,17 @@ class Cut:
     scores: tuple[float | None, ...]
 
     @property
+    def places(self) -> tuple[int, ...]:
+        """The place of each run, from 1; scores that are written alike share theirs, and no score is the last."""
+        shown = [-1.0 if score is None else round(score, 3) for score in self.scores]
+        return tuple(1 + sum(other > own for other in shown) for own in shown)
+
+    @property
+    def leaders(self) -> tuple[int, ...]:
+        """Positions of the runs that no other is ahead of."""
+        return tuple(run for run, place in enumerate(self.places) if place == 1)
+
+    @property
     def ranking(self) -> tuple[int, ...]:
         """Positions of the runs, best first; equal ones in their order, those without a score last."""
         return tuple(sorted(range(len(self.scores)), key=lambda i: (self.scores[i] is None, -(self.scores[i] or 0.0))))
@@ -110,7 +141,7 @@ class EqualBudget:
     Attributes:
         unit: of which they spent equally much.
         metric: the score, as it is written for people.
-        runs: in the order of the group's rows.
+        runs: those that were trained, in the order of the group's rows.
         cuts: from the smallest budget to the largest.
     """
 
@@ -132,23 +163,29 @@ class EqualBudget:
     @property
     def changes(self) -> bool:
         """Whether the ranking depends on the budget."""
-        return len({cut.ranking for cut in self.complete}) > 1
+        return len({cut.places for cut in self.complete}) > 1
 
     def sentences(self) -> tuple[str, ...]:
         """Return who leads at the largest budget, and whether that was so before."""
         words = UNITS[self.unit]
-        leader, *others = self.most.ranking
-        best = self.most.scores[leader]
+        leaders = self.most.leaders
+        best = self.most.scores[leaders[0]]
         if best is None:
             return ()
+        lead = "is ahead" if len(leaders) == 1 else "are equally far,"
         text = (
             f"At equal {words.title} ({words.text(self.most.amount)}, the most that all runs {words.reached}) "
-            f"{self.runs[leader].row.name} is ahead with {self.metric} {units.score(best)}"
+            f"{self._names(leaders)} {lead} with {self.metric} {units.score(best)}"
         )
-        second = self.most.scores[others[0]]
+        # As many lead as stand before the next place.
+        behind = tuple(run for run, place in enumerate(self.most.places) if place == len(leaders) + 1)
+        second = self.most.scores[behind[0]] if behind else None
         if second is not None:
-            text += f", before {self.runs[others[0]].row.name} with {units.score(second)}"
+            text += f", before {self._names(behind)} with {units.score(second)}"
         return (f"{text}.", *self._earlier())
+
+    def _names(self, runs: Sequence[int]) -> str:
+        return _and([self.runs[run].row.name for run in runs])
 
     def _earlier(self) -> tuple[str, ...]:
         """Return what the smaller budgets say about the order."""
@@ -157,12 +194,15 @@ class EqualBudget:
             return ()
         if not self.changes:
             return (f"The order was the same at {_and([_SHARE[cut.share] for cut in earlier])} of it.",)
-        led: dict[int, list[str]] = {}
+        led: dict[tuple[int, ...], list[str]] = {}
         for cut in earlier:
-            if cut.ranking[0] != self.most.ranking[0]:
-                led.setdefault(cut.ranking[0], []).append(_SHARE[cut.share])
+            if cut.leaders != self.most.leaders:
+                led.setdefault(cut.leaders, []).append(_SHARE[cut.share])
         if led:
-            said = [f"{self.runs[run].row.name} was ahead at {_and(shares)} of it" for run, shares in led.items()]
+            said = [
+                f"{self._names(runs)} {'was ahead' if len(runs) == 1 else 'were equally far'} at {_and(shares)} of it"
+                for runs, shares in led.items()
+            ]
             return (f"The ranking depends on the budget: {_and(said)}.",)
         return ("Who leads does not depend on the budget; the order behind it does.",)
 
@@ -174,17 +214,33 @@ def _and(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def at_equal(group: Group, unit: Unit) -> EqualBudget | None:
-    """Compare the runs of a group where they had spent equally much of `unit`; None where `obstacle` says why not.
+def soups(group: Group) -> tuple[Row, ...]:
+    """Return the rows whose run is an average of trainings."""
+    return tuple(row for row, run in zip(group.rows, group.runs, strict=True) if _is_soup(run))
 
-    The score at a budget is the best validation score up to it, as training measured it; nothing is extrapolated.
+
+def trained(group: Group) -> list[tuple[Row, RunFacts]]:
+    """Return the rows that were trained themselves, with their runs."""
+    return [(row, run) for row, run in zip(group.rows, group.runs, strict=True) if not _is_soup(run)]
+
+
+def _is_soup(run: RunFacts) -> bool:
+    return (run.path / SOUP).is_file()
+
+
+def at_equal(group: Group, unit: Unit) -> EqualBudget | None:
+    """Compare the trainings of a group where they had spent equally much of `unit`; None where `obstacle` says why not.
+
+    The score at a budget is the best validation score up to it (up to `OVER` times it, so that a run that ends a moment
+    after the others keeps its last validation), as training measured it; nothing is extrapolated.
 
     Raises:
         RunError: a run's plan is damaged.
     """
-    if len(group.rows) < 2 or obstacle(group, unit) is not None:
+    members = trained(group)
+    if len(members) < 2 or obstacle(group, unit) is not None:
         return None
-    runs = tuple(_spending(row, run, group, unit) for row, run in zip(group.rows, group.runs, strict=True))
+    runs = tuple(_spending(row, run, group, unit) for row, run in members)
     most = min(float(run.amounts[-1]) for run in runs)
     cuts = tuple(
         Cut(share=share, amount=share * most, scores=tuple(run.at(share * most) for run in runs)) for share in SHARES
@@ -194,12 +250,11 @@ def at_equal(group: Group, unit: Unit) -> EqualBudget | None:
 
 def obstacle(group: Group, unit: Unit) -> str | None:
     """Return why runs cannot be compared at equal amounts of `unit`, in a sentence; None where they can."""
-    hardware = sorted({run.hardware for run in group.runs})
+    members = trained(group)
+    hardware = sorted({run.hardware for _, run in members})
     if unit == "hours" and len(hardware) > 1:
         return f"Hours are not compared: the runs were trained on different hardware ({', '.join(hardware)})."
-    unknown = [
-        row.name for row, run in zip(group.rows, group.runs, strict=True) if not np.isfinite(_amounts(run, unit)).any()
-    ]
+    unknown = [row.name for row, run in members if not np.isfinite(_amounts(run, unit)).any()]
     if not unknown:
         return None
     what = UNITS[unit].title
@@ -240,7 +295,8 @@ def within(group: Group) -> tuple[Fitting, ...]:
     """Return which run scores best within each memory, from the least to what the best run needs.
 
     Memory of GPUs is compared at usual sizes, less what the libraries and the allocator take (`planning.devices`);
-    memory of processes at what the runs took. Nothing, where memory was measured differently.
+    memory of processes at what the runs took, where peaks within 5 % (`EQUAL`), or written alike, are one size.
+    Nothing, where memory was measured differently.
     """
     kinds = {run.training.memory_kind for run in group.runs}
     if len(kinds) > 1:
@@ -255,5 +311,11 @@ def within(group: Group) -> tuple[Fitting, ...]:
         # Rows stand best first.
         best = next((row for row, peak in zip(group.rows, peaks, strict=True) if peak <= room), None)
         if best is not None and (not fittings or best.score(score) > fittings[-1].row.score(score)):
+            if fittings and _one_size(fittings[-1].size, size):
+                fittings.pop()
             fittings.append(Fitting(size=size, row=best))
     return tuple(fittings)
+
+
+def _one_size(smaller: int, larger: int) -> bool:
+    return larger <= EQUAL * smaller or units.memory(larger) == units.memory(smaller)

@@ -82,7 +82,8 @@ ESSENTIAL = 7
 def grid(analysis: Analysis) -> Grid:
     """Return the texts of a group's table; the baseline is the footer."""
     group = analysis.group
-    columns = _columns(group.protocol.score, sure=analysis.statistics is not None)
+    sure = analysis.statistics is not None and any(len(entrant.rows) == 1 for entrant in analysis.entrants)
+    columns = _columns(group.protocol.score, sure=sure)
 
     def texts(row: Row) -> tuple[str, ...]:
         return tuple(column.text(row, analysis) for column in columns)
@@ -206,6 +207,7 @@ _WORDS = {
     "rest": "the treatment of the other classes",
     "resize": "the input sizes",
     "window": "the windows (whole or sliding)",
+    "overlap": "the overlaps of windows",
     "weighting": "the weights of windows",
     "scales": "the scales of the input",
     "flip": "the mirroring of the input",
@@ -301,6 +303,7 @@ def _record(number: int, rank: int | None, row: Row, analysis: Analysis) -> dict
         "rest": protocol.rest,
         "resize": protocol.resize,
         "window": protocol.window,
+        "overlap": protocol.overlap,
         "weighting": protocol.weighting,
         "scales": " ".join(f"{scale:g}" for scale in protocol.scales),
         "flip": protocol.flip,

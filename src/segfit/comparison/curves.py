@@ -128,9 +128,10 @@ def _column(events: Sequence[dict[str, Any]], key: str) -> NDArray[np.float64]:
 def overfit_epoch(curves: Curves, score: ScoreName = "dice") -> int | None:
     """Return the epoch from which a run only fits its training images better.
 
-    That is the epoch of the best validation score (the last one of equal scores) when at least three validations
-    follow, all of them worse, while the training loss of the last epoch is lower than at that epoch. None otherwise:
-    the run still improved at its end, had too few validations to tell, or did not learn its training images either.
+    That is the epoch of the best validation score (the last one of equal scores) when at least three validations with
+    a finite score follow, all of them worse, while the training loss of the last epoch is lower than at that epoch.
+    None otherwise: the run still improved at its end, had too few validations to tell, or did not learn its training
+    images either.
 
     Args:
         curves: the run's curves.
@@ -142,6 +143,7 @@ def overfit_epoch(curves: Curves, score: ScoreName = "dice") -> int | None:
     best = len(values) - 1 - int(np.nanargmax(values[::-1]))
     epoch = int(curves.validated[best])
     at_best = curves.train_loss[curves.epoch == epoch]
-    if len(values) - 1 - best < PATIENCE or not at_best.size:
+    after = values[best + 1 :]
+    if np.isfinite(after).sum() < PATIENCE or not at_best.size:
         return None
     return epoch if curves.train_loss[-1] < at_best[0] else None

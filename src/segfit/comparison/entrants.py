@@ -27,7 +27,7 @@ ALIKE = {
 
 
 SOUP = "soup.json"
-"""What the folder of a soup has: it is an average of trainings, not one more of them."""
+"""What the folder of a soup has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,11 @@ class Entrant:
     def runs(self) -> list[RunFacts]:
         """The facts of the rows, in the same order."""
         return [row.run for row in self.rows if row.run is not None]
+
+    @property
+    def soup(self) -> bool:
+        """It is an average of trainings, not one more of them."""
+        return any(_is_soup(run) for run in self.runs)
 
     def score(self, name: ScoreName) -> float:
         """Return the mean of the metric `name` over its trainings."""
@@ -78,11 +83,16 @@ def entrants(group: Group) -> tuple[Entrant, ...]:
 
 
 def _key(run: RunFacts) -> str:
-    """Return what makes the run's recipe: equal texts are trainings of one entrant."""
+    """Return what makes the run's recipe and its data: equal texts are trainings of one entrant."""
     fields = _dotted(run.recipe.model_dump(mode="json"))
     kept = sorted((name, repr(value)) for name, value in fields.items() if name not in ALIKE)
-    soup = str(run.path) if (run.path / SOUP).is_file() else None
-    return repr((kept, run.evaluation.checkpoint, run.training.parameters, soup))
+    soup = str(run.path) if _is_soup(run) else None
+    data = run.environment.dataset.fingerprint
+    return repr((kept, data, run.evaluation.checkpoint, run.training.parameters, soup))
+
+
+def _is_soup(run: RunFacts) -> bool:
+    return (run.path / SOUP).is_file()
 
 
 def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -93,9 +103,18 @@ def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _names(lists: list[list[Row]]) -> list[str]:
-    """Return the name of each recipe, or what its trainings' names begin with; where two agree, that of a row."""
-    names = [_common(rows) for rows in lists]
-    return [name if name and names.count(name) == 1 else rows[0].name for name, rows in zip(names, lists, strict=True)]
+    """Return the name of each recipe, or what its trainings' names begin with; where that is not its own, a row's.
+
+    Several trainings never bear the name of one run.
+    """
+    common = [_common(rows) for rows in lists]
+    runs = {row.name for rows in lists for row in rows}
+    names = []
+    for rows, name in zip(lists, common, strict=True):
+        taken = runs if len(rows) > 1 else runs - {rows[0].name}
+        own = rows[0].name if len(rows) == 1 else f"{rows[0].name} and {len(rows) - 1} alike"
+        names.append(name if name and common.count(name) == 1 and name not in taken else own)
+    return names
 
 
 def _common(rows: list[Row]) -> str:

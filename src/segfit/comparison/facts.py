@@ -149,6 +149,7 @@ class Evaluation(_Facts):
     # Runs of earlier versions do not say what could not be chosen then.
     protocol: ProtocolName = "original"
     window: Literal["whole", "sliding"] = "whole"
+    overlap: Unit | None = None
     weighting: Literal["uniform", "gaussian"] = "uniform"
     scales: tuple[Amount, ...] = (1.0,)
     flip: bool = False

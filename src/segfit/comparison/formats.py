@@ -79,10 +79,12 @@ class Grid:
         return f"{markdown_text(self.caption)}\n\n{table}"
 
     def to_latex(self) -> str:
-        """Return a ``tabular`` with booktabs' rules."""
+        r"""Return a ``tabular`` with booktabs' rules and, as a paragraph beneath it, the caption.
+
+        A ``\caption`` would need a float around it, and a last row as long as a protocol would spread the columns.
+        """
         return "\n".join(
             [
-                f"% {' '.join(self.caption.split())}",
                 rf"\begin{{tabular}}{{{''.join('lr'[number] for number in self.numbers)}}}",
                 r"  \toprule",
                 latex_row(self.titles),
@@ -91,6 +93,7 @@ class Grid:
                 *([r"  \midrule", latex_row(self.footer)] if self.footer else []),
                 r"  \bottomrule",
                 r"\end{tabular}",
+                rf"\par\smallskip{{\footnotesize {latex_text(self.caption)}\par}}",
             ]
         )
 

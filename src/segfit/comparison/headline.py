@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 from segfit import units
 from segfit.comparison.analysis import Analysis
-from segfit.comparison.curves import SCORES, overfit_epoch
+from segfit.comparison.curves import SCORES
 from segfit.comparison.entrants import Entrant
 from segfit.comparison.pareto import COSTS, Cost
 from segfit.comparison.recommendation import EQUAL, Recommendation, amount, recommend
 from segfit.comparison.statistics import Difference, Statistics
 from segfit.comparison.table import Group
+from segfit.config import PROTOCOLS
 
-__all__ = ["Headline", "headline", "overfitting", "protocol_notes"]
+__all__ = ["Headline", "headline", "protocol_notes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ def headline(analysis: Analysis) -> Headline:
     sentences = [
         _score(analysis, shown),
         *_against_others(analysis, advice),
+        *_dropped(analysis, advice),
         *_costs(analysis, shown, advice),
         *_caveats(analysis),
     ]
@@ -48,15 +50,31 @@ def _title(analysis: Analysis, advice: Recommendation) -> str:
     value = f"{SCORES[score]} {units.score(best.score(score))}"
     if best.score(score) <= group.baseline.score(score):
         return f"Keep none: no run beats the majority class, the best reaches {value}"
-    if advice.keep is None:
-        if analysis.statistics is None:
-            return f"{best.name} scored best: {value}, but how sure that is cannot be said"
-        return f"Keep none: no run is surely better than the majority class, the best reaches {value}"
-    if len(analysis.entrants) == 1:
-        return f"{best.name} reaches {value}"
-    if len(advice.tied) == 1:
-        return f"Keep {best.name}: it is better than {_others(len(analysis.entrants) - 1, analysis)}"
-    return f"{_names(advice.tied)} are not distinguishable; keep {_why(advice)}"
+    if advice.keep is not None:
+        return f"{best.name} reaches {value}" if len(analysis.entrants) == 1 else _kept(analysis, advice, advice.keep)
+    if analysis.statistics is None:
+        return f"{best.name} scored best: {value}, but how sure that is cannot be said"
+    return f"Keep none: no run is surely better than the majority class, the best reaches {value}"
+
+
+def _kept(analysis: Analysis, advice: Recommendation, keep: Entrant) -> str:
+    """Return the title where one of several entrants is kept."""
+    assert analysis.statistics is not None, "without them several entrants cannot be told apart"
+    alike, sure = len(analysis.statistics.tied), len(advice.tied)
+    if alike > sure:
+        return _sure_among(analysis.entrants[0], alike, keep, sure)
+    if alike == 1:
+        return f"Keep {keep.name}: it is better than {_others(len(analysis.entrants) - 1, analysis)}"
+    return f"{_alike(advice.tied)}; keep {_why(advice)}"
+
+
+def _sure_among(best: Entrant, alike: int, keep: Entrant, sure: int) -> str:
+    """Return the title where not all that are as good as the best are surely better than the majority class."""
+    among = "two that are not distinguishable"
+    if alike > 2:
+        among = f"{best.name} and the {alike - 1} that are not distinguishable from it"
+    one = "the only one that is" if sure == 1 else f"one of {sure} that are"
+    return f"Of {among}, keep {keep.name}, {one} surely better than the majority class"
 
 
 def _others(count: int, analysis: Analysis) -> str:
@@ -65,9 +83,13 @@ def _others(count: int, analysis: Analysis) -> str:
     return "both others" if count == 2 else f"all {count} others"
 
 
-def _names(entrants: tuple[Entrant, ...]) -> str:
-    names = [entrant.name for entrant in entrants]
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= 3 else f"The {len(names)} best"
+def _alike(entrants: tuple[Entrant, ...]) -> str:
+    """Return who is not distinguishable: from the best, since nothing is said of pairs without it."""
+    best, *others = (entrant.name for entrant in entrants)
+    if len(others) == 1:
+        return f"{best} and {others[0]} are not distinguishable"
+    who = " and ".join(others) if len(others) == 2 else f"{len(others)} others"
+    return f"{who} are not distinguishable from {best}"
 
 
 def _why(advice: Recommendation) -> str:
@@ -78,7 +100,8 @@ def _why(advice: Recommendation) -> str:
     if advice.keep is advice.tied[0]:
         others = [amount(entrant, advice.cost) for entrant in advice.tied[1:]]
         if min(others) <= EQUAL * amount(advice.keep, advice.cost):
-            return f"{name}, which scored best at no more {noun}"
+            about = "about as many or fewer parameters" if noun == "parameters" else f"about as much or less {noun}"
+            return f"{name}, which scored best with {about}"
         least = advice.cost.less if len(others) == 1 else f"{advice.cost.less} than the others"
         return f"{name}, which needs {least}"
     for low, high, share in ((0.45, 0.55, "half"), (0.30, 0.36, "a third of"), (0.23, 0.27, "a quarter of")):
@@ -101,9 +124,7 @@ def _score(analysis: Analysis, entrant: Entrant) -> str:
     if statistics is not None:
         interval = statistics.row(entrant.rows[0].name).interval
         if interval.high > interval.low:
-            details.append(
-                f"95 % interval {units.score(max(0.0, interval.low))} to {units.score(min(1.0, interval.high))}"
-            )
+            details.append(f"95 % interval {units.score(interval.low)} to {units.score(interval.high)}")
     if details:
         text += f" ({', '.join(details)})"
     return f"{text}; that is {_gap(value - base)} always answering the most common class ({units.score(base)})."
@@ -132,6 +153,22 @@ def _against_others(analysis: Analysis, advice: Recommendation) -> list[str]:
     return sentences
 
 
+def _dropped(analysis: Analysis, advice: Recommendation) -> list[str]:
+    """Return who is as good as the best and yet may not be kept, where somebody is."""
+    statistics = analysis.statistics
+    if statistics is None or advice.keep is None:
+        return []
+    names = [standing.name for standing in statistics.tied if standing.entrant not in advice.tied]
+    if not names:
+        return []
+    verb, whose, reach = ("is", "its interval", "does") if len(names) == 1 else ("are", "their intervals", "do")
+    base = units.score(analysis.group.baseline.score(analysis.group.protocol.score))
+    return [
+        f"{_list(names)} {verb} not surely better than the majority class: {whose} {reach} not lie above {base} as a "
+        "whole."
+    ]
+
+
 def _list(names: list[str]) -> str:
     if len(names) > 4:
         return f"The other {len(names)}"
@@ -141,10 +178,8 @@ def _list(names: list[str]) -> str:
 def _probability(pair: Difference, statistics: Statistics) -> str:
     share = pair.probability
     percent = "more than 99.9" if share > 0.999 else f"{100 * share:.1f}" if share > 0.95 else f"{100 * share:.0f}"
-    if pair.seeds:
-        return f"The probability that {pair.better} is better is {percent} %."
-    sets = f"{statistics.resamples:,} resampled sets of images"
-    return f"It won on all of {sets}." if share == 1 else f"{pair.better} won on {percent} % of {sets}."
+    source = "" if pair.seeds else f" (from {statistics.resamples:,} resampled sets of images)"
+    return f"The probability that {pair.better} is better is {percent} %{source}."
 
 
 def _costs(analysis: Analysis, entrant: Entrant, advice: Recommendation) -> list[str]:
@@ -185,44 +220,43 @@ def _caveats(analysis: Analysis) -> list[str]:
     statistics = analysis.statistics
     if statistics is None:
         return [analysis.statistics_note or ""]
-    once = [entrant.name for entrant in analysis.entrants if len(entrant.rows) == 1]
-    if len(analysis.entrants) == 1 and once:
-        return ["The interval is over the choice of images only: another training, with another seed, might differ."]
+    soups = [entrant.name for entrant in analysis.entrants if entrant.soup]
+    once = [entrant.name for entrant in analysis.entrants if len(entrant.rows) == 1 and not entrant.soup]
     if not statistics.repeated:
-        return [
-            "Each was trained once: the intervals are over the choice of images only, and another seed might order "
-            "them differently."
-        ]
+        return [_caveat_without_seeds(len(analysis.entrants), len(soups))]
+    if not once and not soups:
+        return ["The intervals are over the choice of images and of seeds."]
+    sentences = ["The intervals are over images and, where there are several trainings, over seeds."]
     if once:
         verb, whose = ("was", "its") if len(once) == 1 else ("were", "their")
-        return [
-            "The intervals are over images and, where there are several trainings, over seeds. "
-            f"{_list(once)} {verb} trained once; {whose} spread over seeds is taken to be that of the entrant "
-            "compared with."
-        ]
-    return ["The intervals are over the choice of images and of seeds."]
+        known = ", if that was trained several times" if len(once) + len(soups) > 1 else ""
+        sentences.append(
+            f"{_list(once)} {verb} trained once; {whose} spread over seeds is taken to be that of the entrant compared "
+            f"with{known}."
+        )
+    if soups:
+        verb, what = ("is", "an average") if len(soups) == 1 else ("are", "averages")
+        sentences.append(f"{_list(soups)} {verb} {what} of trainings, whose own spread over seeds is not known.")
+    return [" ".join(sentences)]
+
+
+def _caveat_without_seeds(entrants: int, soups: int) -> str:
+    only = "over the choice of images only"
+    if entrants == 1:
+        another = "an average of other trainings" if soups else "another training, with another seed,"
+        return f"The interval is {only}: {another} might differ."
+    if soups:
+        return f"The intervals are {only}: other trainings, with other seeds, might be ordered differently."
+    return f"Each was trained once: the intervals are {only}, and another seed might order them differently."
 
 
 # --- other sentences of a report -------------------------------------------------------------------------------------
 
 
-def overfitting(group: Group) -> list[str]:
-    """Return one sentence for each run that overfits."""
-    sentences = []
-    for row, run in zip(group.rows, group.runs, strict=True):
-        epoch = overfit_epoch(run.curves, group.protocol.score)
-        if epoch is not None:
-            sentences.append(
-                f"{row.name} was best at epoch {epoch} of {run.training.epochs}; from then on only its training loss "
-                "improved."
-            )
-    return sentences
-
-
 def protocol_notes(group: Group) -> list[str]:
     """Return how the scores came about, one fact a sentence."""
     protocol, runs = group.protocol, group.runs
-    notes = [_metric_note(group), _image_note(group)]
+    notes = [_metric_note(group), _image_note(group), f"The models saw {protocol.input_text}."]
     coverage = runs[0].labels.coverage
     if protocol.rest != "ignore" and coverage is not None and coverage < 0.9995:
         fate = "one extra class" if protocol.rest == "other" else "the most common class"
@@ -248,12 +282,15 @@ def _metric_note(group: Group) -> str:
 
 
 def _image_note(group: Group) -> str:
+    protocol = group.protocol
+    images = f"The {protocol.images:,} {protocol.split} images were"
+    if protocol.name != "original":
+        return f"{images} scored by the protocol {protocol.name}: {PROTOCOLS[protocol.name].words}."
     how = {
         "squash": "squashed to the training size",
         "short-side": "scaled until their short side has the training size",
-    }[group.protocol.resize]
-    windows = ", in overlapping windows of that size" if group.protocol.window == "sliding" else ""
+    }[protocol.resize]
+    windows = ", in overlapping windows of that size" if protocol.window == "sliding" else ""
     return (
-        f"The {group.protocol.images:,} {group.protocol.split} images were {how} as input of the models{windows}; "
-        "predictions were scored at each image's original resolution."
+        f"{images} {how} as input of the models{windows}; predictions were scored at each image's original resolution."
     )

@@ -31,6 +31,7 @@ class Protocol:
         rest: what became of the classes that were not selected.
         resize: how images were brought to the model's input size.
         window: what one forward pass saw of an image.
+        overlap: share of a window that its neighbour covers, too; None without windows, or where a run does not say.
         weighting: what overlapping windows count.
         scales: at which sizes the input was seen.
         flip: whether it was seen mirrored, too.
@@ -47,6 +48,7 @@ class Protocol:
     rest: Rest
     resize: str
     window: str
+    overlap: float | None
     weighting: str
     scales: tuple[float, ...]
     flip: bool
@@ -66,6 +68,7 @@ class Protocol:
             rest=run.recipe.labels.rest,
             resize=run.evaluation.resize,
             window=run.evaluation.window,
+            overlap=run.evaluation.overlap,
             weighting=run.evaluation.weighting,
             scales=run.evaluation.scales,
             flip=run.evaluation.flip,
@@ -94,6 +97,8 @@ class Protocol:
         """What the models saw of an image: ``squashed input in Gaussian windows, mirrored, at 3 scales``."""
         kinds = {"uniform": " in windows", "gaussian": " in Gaussian windows"}
         windows = kinds[self.weighting] if self.window == "sliding" else ""
+        if windows and self.overlap is not None:
+            windows += f" overlapping by {self.overlap:.0%}".replace("%", " %")
         seen = ", mirrored" if self.flip else ""
         scales = f", at {len(self.scales)} scales" if len(self.scales) > 1 else ""
         if len(self.scales) == 1 and self.scales != (1.0,):

@@ -20,6 +20,7 @@ FREE = {
     "train.validate_every",
     "train.continue_from",
     "evaluate.batch",
+    "evaluate.boundary",
     "evaluate.checkpoint",
     "evaluate.examples",
 }

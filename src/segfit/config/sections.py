@@ -252,7 +252,7 @@ class EvaluateConfig(Section):
     """Least share of a sliding window that its neighbour covers, too."""
     weighting: Literal["uniform", "gaussian"] = "uniform"
     """What overlapping windows count: everywhere the same, or more in their middle than at their borders."""
-    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0,)
+    scales: Annotated[tuple[Annotated[float, Field(ge=0.1, le=8)], ...], Field(min_length=1, max_length=16)] = (1.0,)
     """Test-time augmentation: the input is also seen at these sizes, and the probabilities are averaged."""
     flip: bool = False
     """Test-time augmentation: the mirrored input is seen, too."""
@@ -264,6 +264,14 @@ class EvaluateConfig(Section):
     """Distance within which boundary IoU and boundary F are measured, as a share of the image's diagonal."""
     examples: Annotated[int, Field(ge=0)] | None = None
     """How many validation images keep their predicted mask in the run folder, for reports; by default all of them."""
+
+    @model_validator(mode="after")
+    def _every_look_counts(self) -> "EvaluateConfig":
+        if len(set(self.scales)) < len(self.scales):
+            raise ValueError(f"scales names one twice: {', '.join(f'{scale:g}' for scale in self.scales)}")
+        if self.weighting == "gaussian" and self.window == "whole":
+            raise ValueError("weighting is of windows: say window: sliding, or leave it out")
+        return self
 
 
 class Recipe(Section):

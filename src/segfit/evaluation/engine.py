@@ -1,4 +1,4 @@
-"""Scoring a model: every image at its original size, counts in integers, the same numbers for any number of ranks."""
+"""Scoring a model: counts in integers, the same batches and so the same numbers for any number of ranks."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -82,7 +82,7 @@ def evaluate_model(
     segment.model.eval()
     tally = _Tally(len(labels), ranks.device, None if boundary is None else _Closer(len(labels), boundary))
     try:
-        for samples in by_shape(loader, loader.batch, lambda sample: tuple(image.shape for image in sample.images)):
+        for samples in by_shape(loader, loader.batch, _shapes, ahead=loader.ahead):
             between()
             sizes = [(sample.mask.shape[0], sample.mask.shape[1]) for sample in samples]
             measure = None if loss is None else _LossAndWeight(loss, samples, ranks.device)
@@ -96,6 +96,10 @@ def evaluate_model(
     finally:
         segment.model.train(training)
     return tally.total(ranks, loader.ids, started)
+
+
+def _shapes(sample: EvalSample) -> tuple[tuple[int, ...], ...]:
+    return tuple(image.shape for image in sample.images)
 
 
 class _Closer:
@@ -173,8 +177,8 @@ class _Tally:
             loss=total / max(weight, 1.0),
             records=sorted(records, key=lambda record: place[record.id]),
             seconds=time.perf_counter() - started,
-            boundary=first and sum((share.boundary for share in others), first.boundary),
-            calibration=first and sum((share.calibration for share in others), first.calibration),
+            boundary=None if first is None else sum((share.boundary for share in others), first.boundary),
+            calibration=None if first is None else sum((share.calibration for share in others), first.calibration),
         )
 
 

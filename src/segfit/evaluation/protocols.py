@@ -12,7 +12,7 @@ from segfit.evaluation.sliding import weigh_of
 from segfit.evaluation.windows import cut_of
 from segfit.models import Segmenter
 
-__all__ = ["fit_of", "protocol_facts", "scored_size", "segmentation_of"]
+__all__ = ["fit_of", "protocol_facts", "scored_size", "segmentation_of", "under_protocol"]
 
 MMSEG = 512, 2048
 """Short side, and longest side, of mmsegmentation's test images on ADE20K."""
@@ -55,11 +55,28 @@ def segmentation_of(recipe: Recipe, model: Segmenter, device: torch.device) -> S
 def protocol_facts(recipe: Recipe) -> dict[str, Any]:
     """Return how a resolved recipe has models scored, JSON-ready: what scores must share to be compared."""
     settings = recipe.evaluate
+    sliding = settings.window == "sliding"
     return {
         "protocol": settings.protocol,
         "resize": settings.resize,
         "window": settings.window,
+        "overlap": settings.overlap if sliding else None,
         "weighting": settings.weighting,
         "scales": list(settings.scales),
         "flip": settings.flip,
     }
+
+
+def under_protocol(facts: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Return an evaluation's facts with the protocol's own averages and with `protocol_facts`.
+
+    mmsegmentation's mean accuracy is over the classes of the ground truth: one that is only predicted has none there.
+
+    Args:
+        facts: as `evaluation_facts` makes them.
+        recipe: resolved.
+    """
+    if recipe.evaluate.protocol == "mmseg":
+        known = [row["accuracy"] for row in facts["per_class"] if row["pixels"]]
+        facts = {**facts, "scores": {**facts["scores"], "mean_accuracy": sum(known) / len(known)}}
+    return {**facts, **protocol_facts(recipe)}

@@ -304,7 +304,7 @@ def _switches(recipe: Recipe, device: Device) -> Iterator[tuple[Lever, dict[str,
 def _memory_key(recipe: Recipe) -> str:
     """Return a text that is the same for recipes of equal memory: two runs may differ in length and data only."""
     whole = recipe.model_dump(mode="json")
-    train = ("batch", "accumulate", "checkpointing", "precision", "channels_last", "device", "compile")
+    train = ("batch", "accumulate", "checkpointing", "precision", "channels_last", "device", "compile", "ema")
     return repr(
         (
             {key: value for key, value in whole["model"].items() if key != "pretrained"},

@@ -14,7 +14,17 @@ from importlib.resources import files
 from segfit.comparison.table import Group, Row
 from segfit.config import PROTOCOLS
 
-__all__ = ["AGAIN", "FAMILIES", "Published", "best_so_far", "comparable", "differences", "read_published", "started"]
+__all__ = [
+    "AGAIN",
+    "FAMILIES",
+    "Published",
+    "best_so_far",
+    "comparable",
+    "differences",
+    "read_published",
+    "started",
+    "tested",
+]
 
 CLASSES = 150
 IMAGES = 2000
@@ -108,7 +118,15 @@ def differences(group: Group) -> list[str]:
         reasons.append(f"{protocol.images:,} images instead of {IMAGES:,}")
     if protocol.name != "mmseg":
         reasons.append(f"another way of scoring ({protocol.name}: {PROTOCOLS[protocol.name].words})")
+    if len(protocol.scales) == 1 and protocol.scales != (1.0,):
+        reasons.append(f"the scale {protocol.scales[0]:g} instead of 1")
     return reasons
+
+
+def tested(group: Group) -> str:
+    """Return the kind of test by which a group was scored, as `Published` has it: mirrored input is no single scale."""
+    protocol = group.protocol
+    return "multi-scale" if len(protocol.scales) > 1 or protocol.flip else "single-scale"
 
 
 def comparable(group: Group) -> bool:

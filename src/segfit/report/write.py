@@ -3,13 +3,16 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from segfit.comparison.comparing import Comparison, compare
+from segfit.comparison.comparing import Comparison
 from segfit.drawing.style import PAPER
 from segfit.errors import RunError
-from segfit.folder import replacing
+from segfit.folder import RunFolder, replacing
 from segfit.report.blocks import Block, Figures, Pictures, Slider, Table
 from segfit.report.content import Report, build_report, flat
 from segfit.report.files import Place, grid, picture_files, places
@@ -17,7 +20,7 @@ from segfit.report.html import html
 from segfit.report.latex import latex, latex_table
 from segfit.report.markdown import markdown
 
-__all__ = ["write_report", "write_table", "write_tables"]
+__all__ = ["write_report", "write_results", "write_tables"]
 
 Files = dict[str, str | bytes]
 """Contents by file name."""
@@ -35,34 +38,35 @@ def write_report(paths: Sequence[str | Path], out: str | Path, tables: str | Pat
         The path of the file.
 
     Raises:
-        RunError: `out` is no HTML file or cannot be written, or what `compare` raises.
+        RunError: `out` is no HTML file, `tables` is a run folder or holds what is not of a report, one of both cannot
+            be written, or what `compare` raises. Then neither is there.
     """
-    file = Path(out)
-    if file.suffix.lower() not in {".html", ".htm"}:
-        raise RunError(f"{file}: a report ends in .html: name the file, for example {file / 'report.html'}")
+    file, folder = _page(Path(out)), None if tables is None else _folder(Path(tables))
+    if file == folder:
+        raise RunError(f"{file}: the page and the folder of tables need different names")
     report = build_report(paths)
-    text = html(report)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{file}: cannot be written: {error}") from None
-    if tables is not None:
-        _write_folder(report, Path(tables))
+    files = {} if folder is None else _files(report)
+    with _writing(file, html(report)):
+        # The page takes its place last: where it is, everything is.
+        if folder is not None:
+            _write_files(files, folder, BESIDE)
     return file
 
 
-def write_table(paths: Sequence[str | Path], folder: str | Path) -> Path:
-    """Write the table of results as `compare` prints it: ``table.md``, ``.csv``, ``.tex`` and ``.json``.
+def write_results(report: Report, folder: str | Path) -> Path:
+    """Write what a study leaves beside its runs: ``report.html`` and ``table.md``, ``.csv``, ``.tex`` and ``.json``.
 
     Returns:
-        The folder.
+        The path of the page.
 
     Raises:
-        RunError: the folder cannot be written, or what `compare` raises.
+        RunError: the folder cannot be written.
     """
-    return _write_files(_comparison(compare(paths)), Path(folder))
+    folder = _place(Path(folder))
+    file = folder / "report.html"
+    with _writing(file, html(report)):
+        _write_files(_comparison(report.comparison), folder)
+    return file
 
 
 def write_tables(paths: Sequence[str | Path], folder: str | Path) -> Path:
@@ -70,36 +74,102 @@ def write_tables(paths: Sequence[str | Path], folder: str | Path) -> Path:
 
     ``report.md`` and ``report.tex`` are the whole report; ``table.md``, ``.csv``, ``.tex`` and ``.json`` the table of
     results as `compare` prints it. Beside them lie ``tables/`` (every table of the report in the same four formats),
-    ``figures/`` (SVG and PDF) and ``pictures/``. What belongs to a second group of runs, scored differently, is in a
-    folder ``2`` there, and so on.
+    ``figures/`` (SVG and PDF) and ``pictures/``; those of an earlier report in the same folder are replaced. What
+    belongs to a second group of runs, scored differently, is in a folder ``2`` there, and so on.
 
     Returns:
         The folder.
 
     Raises:
-        RunError: the folder cannot be written, or what `compare` raises.
+        RunError: the folder is a run, holds what is not of a report or cannot be written, or what `compare` raises.
     """
-    return _write_folder(build_report(paths), Path(folder))
+    folder = _folder(Path(folder))
+    return _write_files(_files(build_report(paths)), folder, BESIDE)
 
 
-def _write_folder(report: Report, folder: Path) -> Path:
+# --- places ----------------------------------------------------------------------------------------------------------
+
+BESIDE = ("tables", "figures", "pictures")
+"""Folders that belong to a report and are replaced with it."""
+
+FIXED = ("report.md", "report.tex", "table.md", "table.csv", "table.tex", "table.json")
+"""Files that every report has; a folder with all of them is of an earlier one."""
+
+
+def _page(file: Path) -> Path:
+    """Return the path of a page if one can be there."""
+    if file.suffix.lower() not in {".html", ".htm"}:
+        example = file.with_suffix(".html") if file.suffix else file / "report.html"
+        raise RunError(f"{file}: a report ends in .html: name the file, for example {example}")
+    if file.is_dir():
+        raise RunError(f"{file}: is a folder: name the file, for example {file / 'report.html'}")
+    _place(file.parent)
+    return file
+
+
+def _folder(folder: Path) -> Path:
+    """Return a folder if a report may take its place there: nothing but an earlier report is overwritten."""
+    if RunFolder(_place(folder)).exists():
+        raise RunError(f"{folder}: is a run: name another folder for tables, for example {folder / 'paper'}")
+    there = [name for name in BESIDE if (folder / name).exists()]
+    if there and not all((folder / name).is_file() for name in FIXED):
+        raise RunError(f"{folder / there[0]}: is not of an earlier report and would be replaced: name another folder")
+    return folder
+
+
+def _place(folder: Path) -> Path:
+    """Return a folder if it is there or can be made."""
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error}") from None
+    if not there.is_dir():
+        raise RunError(f"{folder}: cannot be written: {there} is a file")
+    return folder
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _writing(file: Path, text: str) -> Iterator[None]:
+    """Write a text that takes its place when the block ends well, and vanishes when not."""
+    try:
+        with replacing(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+            yield
+    except OSError as error:
+        raise RunError(f"{file}: cannot be written: {error}") from None
+
+
+def _write_files(files: Files, folder: Path, replaced: Sequence[str] = ()) -> Path:
+    """Write all files or, where one cannot be written, none; the folders `replaced` lose what they held."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Inside the folder: what is beside it may be another disk, or another owner's.
+        with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as temporary:
+            for name, content in files.items():
+                file = Path(temporary) / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content if isinstance(content, bytes) else content.encode())
+            for name in replaced:
+                if (folder / name).exists():
+                    shutil.rmtree(folder / name)
+            for entry in sorted(Path(temporary).iterdir()):
+                entry.replace(folder / entry.name)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error}") from None
+    return folder
+
+
+def _files(report: Report) -> Files:
+    """Return all that `write_tables` writes."""
     files: Files = {"report.md": markdown(report), "report.tex": latex(report), **_comparison(report.comparison)}
     for part in (*report.parts, None):
         for place in places(report, part):
             for block in flat(place.section.blocks):
                 files |= _block(block, place)
-    return _write_files(files, folder)
-
-
-def _write_files(files: Files, folder: Path) -> Path:
-    try:
-        for name, content in files.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written: {error}") from None
-    return folder
+    return files
 
 
 def _comparison(comparison: Comparison) -> Files:
@@ -161,4 +231,4 @@ def _csv(table: Table) -> str:
 def _json(table: Table) -> str:
     titles = [column.title for column in table.columns]
     value = {"caption": table.caption, "rows": [dict(zip(titles, row, strict=True)) for row in _values(table)]}
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

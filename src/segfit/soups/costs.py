@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segfit.comparison.facts import Training
+from segfit.comparison.facts import Training, read_run
 from segfit.folder import RunFolder
 from segfit.parts import Parts
-from segfit.soups.ingredients import Ingredient
+from segfit.soups.ingredients import Ingredient, ancestors
 
 __all__ = ["training_facts", "trainings"]
 
@@ -43,19 +43,39 @@ def training_facts(
 
 
 def trainings(ingredients: Sequence[Ingredient]) -> list[Training]:
-    """Return the costs of the distinct trainings: a run's own costs include those of the run that it continues."""
-    runs = {one.folder.path.resolve(): one for one in ingredients}
-    continued = {before for one in runs.values() for before in _before(one.folder)}
-    return [one.facts.training for path, one in runs.items() if path not in continued]
+    """Return the costs of the distinct trainings behind some ingredients, and of the soups that were made between.
+
+    A run's own costs include those of the run that it continues; a soup among the ingredients stands for its own ones,
+    as long as all of them are still there.
+    """
+    return list(_distinct([one.folder for one in ingredients], frozenset()).values())
 
 
-def _before(folder: RunFolder) -> set[Path]:
-    """Return the folders of the runs that a run goes on with, as far as they are still there."""
-    found: set[Path] = set()
-    while folder.exists() and (name := folder.recipe().train.continue_from) is not None:
-        places = [RunFolder(folder.path.resolve().parent / name), RunFolder(name)]
-        folder = next((place for place in places if place.exists()), places[0])
-        if folder.path.resolve() in found:
-            break
-        found.add(folder.path.resolve())
-    return found
+def _distinct(folders: Sequence[RunFolder], above: frozenset[Path]) -> dict[Path, Training]:
+    """Return what is behind some runs by its resolved folder, each training once; `above` are the soups they are in."""
+    found: dict[Path, Training] = {}
+    for folder in folders:
+        found |= _behind(folder, above)
+    continued = {before for path in found for before in ancestors(RunFolder(path))}
+    return {path: one for path, one in found.items() if path not in continued}
+
+
+def _behind(folder: RunFolder, above: frozenset[Path]) -> dict[Path, Training]:
+    """Return a training, or those of a soup's ingredients and, under the soup's own folder, the making of it."""
+    path = folder.path.resolve()
+    own, parts = read_run(path).training, _parts(folder)
+    above |= {path}
+    # A folder can have been replaced by a soup that it is behind.
+    if not parts or any(part.path.resolve() in above for part in parts):
+        return {path: own}
+    behind = _distinct(parts, above)
+    seconds = own.seconds - sum(one.seconds for one in behind.values())
+    return {**behind, path: own.model_copy(update={"epochs": 0, "steps": 0, "seconds": max(seconds, 0.0)})}
+
+
+def _parts(folder: RunFolder) -> list[RunFolder]:
+    """Return the runs that a soup was made of; none for a run that is no soup, or when one of them is gone."""
+    if not folder.soup_file.is_file():
+        return []
+    parts = [RunFolder(one["run"]) for one in folder.read(folder.soup_file)["ingredients"]]
+    return parts if all(part.exists() and part.finished() for part in parts) else []

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from segfit.comparison.facts import RunFacts, read_run
 from segfit.config import Recipe
-from segfit.errors import RunError
+from segfit.errors import RecipeError, RunError
 from segfit.folder import RunFolder
 from segfit.training.checkpoint import open_weights
 from segfit.use import opened
 
-__all__ = ["Ingredient", "check_alike", "open_ingredients", "parse_ingredient"]
+__all__ = ["Ingredient", "ancestors", "check_alike", "open_ingredients", "parse_ingredient"]
 
 Checkpoint = Literal["best", "last"]
 
@@ -26,6 +26,10 @@ FREE = {
     "evaluate.examples",
 }
 """What ingredients may differ in although it stands in a section that decides how they are scored."""
+
+CHANGEABLE = ("data", "augment", "evaluate")
+CHANGEABLE_TRAIN = ("accumulate", "batch", "channels_last", "checkpointing", "device", "precision", "workers")
+"""Sections, and fields of ``train``, that making a soup reads: images, how they are batched, and where it computes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +85,10 @@ def open_ingredients(
         unrelated: also take runs that did not begin from the same weights.
 
     Raises:
+        RecipeError: an override changes what a soup does not read.
         RunError: there is none, one is no finished run or is named twice, or they cannot be averaged.
     """
+    _check_overrides(overrides)
     found: dict[tuple[Path, str], Ingredient] = {}
     for word in runs:
         path, checkpoint = parse_ingredient(word)
@@ -99,6 +105,30 @@ def open_ingredients(
     for other in ingredients[1:]:
         check_alike(ingredients[0], other, unrelated=unrelated)
     return ingredients
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse what would stand in the soup's recipe as if it had been trained so."""
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        section, _, field = key.strip().partition(".")
+        if equals and section not in CHANGEABLE and not (section == "train" and field in CHANGEABLE_TRAIN):
+            raise RecipeError(
+                f"{override}: has no effect on a soup, whose runs are trained: change "
+                f"{', '.join(f'{name}.*' for name in CHANGEABLE)} or train.({'|'.join(CHANGEABLE_TRAIN)})"
+            )
+
+
+def ancestors(folder: RunFolder) -> set[Path]:
+    """Return the resolved folders of the runs that a run goes on with, as far back as they are still there."""
+    found: set[Path] = set()
+    while folder.exists() and (name := folder.recipe().train.continue_from) is not None:
+        places = [RunFolder(folder.path.resolve().parent / name), RunFolder(name)]
+        folder = next((place for place in places if place.exists()), places[0])
+        if folder.path.resolve() in found:
+            break
+        found.add(folder.path.resolve())
+    return found
 
 
 def check_alike(first: Ingredient, other: Ingredient, *, unrelated: bool = False) -> None:
@@ -137,6 +167,11 @@ def check_alike(first: Ingredient, other: Ingredient, *, unrelated: bool = False
 
 def _check_model(first: Ingredient, other: Ingredient, *, unrelated: bool) -> None:
     """The stored recipes are compared: fit for this machine they do not say any more where their weights began."""
+    kinds = [one.facts.recipe.model.name for one in (first, other)]
+    if kinds[0] != kinds[1]:
+        raise RunError(
+            f"{other.name}: is a {kinds[1]} and {first.name} a {kinds[0]}: different models cannot be averaged"
+        )
     mine, theirs = (_flat({"model": one.facts.recipe.model.model_dump(mode="json")}) for one in (first, other))
     for key in sorted(mine.keys() | theirs.keys()):
         if mine.get(key) != theirs.get(key) and not (unrelated and key == "model.pretrained"):

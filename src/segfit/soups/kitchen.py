@@ -14,7 +14,7 @@ from segfit.evaluation.metrics import scores
 from segfit.folder import RunFolder
 from segfit.parts import Parts
 from segfit.soups.average import average
-from segfit.soups.batch_norm import recalibrate
+from segfit.soups.batch_norm import recalibrate, remembering
 from segfit.soups.ingredients import Ingredient
 from segfit.training.checkpoint import load_weights, save_weights
 from segfit.training.device import autocast
@@ -37,12 +37,19 @@ class Tasting:
         weights: share of each ingredient.
         scores: ``loss`` (None where it is no number), ``dice``, ``miou`` and ``pixel_accuracy``.
         score: the one of them that chooses.
+        measured: whether batch normalisation was measured again for it.
     """
 
     what: str
     weights: tuple[float, ...]
     scores: dict[str, float | None]
     score: float
+    measured: bool = False
+
+    @property
+    def sound(self) -> bool:
+        """Whether its loss is a number."""
+        return self.scores["loss"] is not None
 
 
 class Kitchen:
@@ -86,10 +93,10 @@ class Kitchen:
         """Give the model the weighted mean; its batch statistics are those of the ingredients, averaged as well."""
         self.parts.model.load_state_dict(average([one.file for one in self.ingredients], weights))
 
-    def cook(self, weights: Sequence[float]) -> None:
-        """Give the model the weighted mean, normalisation measured again; one ingredient alone stays as it is."""
+    def cook(self, weights: Sequence[float], *, measured: bool) -> None:
+        """Give the model the weighted mean, with its normalisation `measured` again or averaged as well."""
         self.mix(weights)
-        if sum(weight > 0 for weight in weights) > 1:
+        if measured:
             with autocast(self.parts.ranks.device, self.parts.recipe.train.precision):
                 batches = recalibrate(self.parts.model, self._images())
             if batches:
@@ -109,8 +116,24 @@ class Kitchen:
     # --- taste ---
 
     def taste(self, weights: Sequence[float], what: str) -> Tasting:
-        """Cook a mixture and score it on the validation split; `what` says what it is."""
-        self.cook(weights)
+        """Cook a mixture and score it on the validation split; `what` says what it is.
+
+        One ingredient alone stays as it is.
+        """
+        return self._taste(weights, what, measured=sum(weight > 0 for weight in weights) > 1)
+
+    def taste_measured(self, index: int) -> Tasting | None:
+        """Score one ingredient alone with its normalisation measured again; None for a model that measures nothing.
+
+        What a mean gains beyond that, it gains by averaging.
+        """
+        if not remembering(self.parts.model):
+            return None
+        what = f"{self.ingredients[index].name} alone, normalisation measured again"
+        return self._taste(self.alone(index), what, measured=True)
+
+    def _taste(self, weights: Sequence[float], what: str, *, measured: bool) -> Tasting:
+        self.cook(weights, measured=measured)
         evaluation = self.parts.score(self.parts.validation)
         result = scores(evaluation.confusion)
         found: dict[str, float | None] = {
@@ -123,7 +146,7 @@ class Kitchen:
         score: float = getattr(result, name)
         if self.parts.ranks.main:
             print(f"soup  {SCORES[name]} {score:.4f}  {what}", file=sys.stderr, flush=True)
-        self.tried.append(Tasting(what=what, weights=tuple(weights), scores=found, score=score))
+        self.tried.append(Tasting(what=what, weights=tuple(weights), scores=found, score=score, measured=measured))
         return self.tried[-1]
 
     def taste_ingredients(self) -> list[Tasting]:
@@ -136,7 +159,7 @@ class Kitchen:
         Raises:
             RunError: their loss is not a number.
         """
-        if tasting.scores["loss"] is None:
+        if not tasting.sound:
             raise RunError(f"{tasting.what}: the loss of this soup is not a number: use --how greedy or other runs")
         self.kept.append(tasting)
         if self.parts.ranks.main:

@@ -24,7 +24,9 @@ RATE = 0.1
 
 
 def learned(kitchen: Kitchen, singles: Sequence[Tasting]) -> None:
-    """Keep the mean whose weights were learnt, or the uniform one if that scores better.
+    """Keep the mean whose weights were learnt, or what scores better of the uniform one and the best ingredient alone.
+
+    That ingredient has its normalisation measured again, as the means have.
 
     Wortsman et al. 2022, section 2: the weights are a softmax, learnt on held-out images, here on crops of the
     validation split with batch normalisation as in training. There are as many numbers to learn as ingredients, yet
@@ -39,8 +41,14 @@ def learned(kitchen: Kitchen, singles: Sequence[Tasting]) -> None:
     """
     uniform = kitchen.taste(kitchen.equally(range(len(singles))), "mean of all")
     kitchen.keep(uniform)
+    best = uniform
+    highest = max(range(len(singles)), key=lambda i: (singles[i].sound, singles[i].score))
+    measured = kitchen.taste_measured(highest) if len(singles) > 1 else None
+    if measured is not None and measured.sound and measured.score > best.score:
+        best = measured
+        kitchen.keep(best)
     mixture = kitchen.taste(_learn(kitchen), "learnt weights")
-    if mixture.score >= uniform.score:
+    if mixture.sound and mixture.score >= best.score:
         kitchen.keep(mixture)
 
 

@@ -22,7 +22,7 @@ from segfit.soups.greedy import greedy, uniform
 from segfit.soups.ingredients import Ingredient, open_ingredients
 from segfit.soups.kitchen import Kitchen, Tasting
 from segfit.soups.learned import learned
-from segfit.soups.moving import moving
+from segfit.soups.moving import moving, stage_weights
 from segfit.training.device import PeakMemory
 from segfit.training.environment import describe
 from segfit.training.parallel import Ranks, ranks
@@ -63,7 +63,8 @@ def soup(
         unrelated: also take runs that did not begin from the same weights.
 
     Raises:
-        UserError: there is something at `out`, or the runs cannot be averaged; the message says why.
+        UserError: there is something at `out`, or the runs cannot be averaged; the message says why. Where something
+            came to `out` meanwhile, it names the hidden folder in which the soup stays.
     """
     if how not in get_args(How):
         raise RecipeError(f"--how: no soup is made in the way {how!r}{did_you_mean(how, KINDS)}")
@@ -71,6 +72,8 @@ def soup(
     if place.path.exists() and (not place.path.is_dir() or any(place.path.iterdir())):
         raise RunError(f"{place.path}: there is something already: choose another folder (--out)")
     ingredients = open_ingredients(runs, overrides, unrelated=unrelated)
+    if how == "ema":
+        stage_weights(ingredients)  # refuses what has no order before anything is scored
     first = ingredients[0]
     with _ending_at_once(), ranks(str(first.recipe.train.device)) as group, _beside(place.path, group) as folder:
         peak, started = PeakMemory(group.device), time.time()
@@ -96,6 +99,8 @@ def soup_facts(run: str | Path) -> dict[str, Any]:
         RunError: the run is no soup.
     """
     folder = RunFolder(run).open()
+    if not folder.soup_file.is_file():
+        raise RunError(f"{folder.path}: is not a soup (it has no {folder.soup_file.name})")
     return folder.read(folder.soup_file)
 
 
@@ -156,30 +161,46 @@ def _facts(kitchen: Kitchen, how: How) -> dict[str, Any]:
             for mixture in mixtures
         ],
         "scores": kept.scores,
-        # Where one ingredient alone was kept, nothing was measured for it.
-        "batch_norm": kitchen.batch_norm if sum(weight > 0 for weight in kept.weights) > 1 else None,
+        # Where one ingredient was kept as it is, nothing was measured for it.
+        "batch_norm": kitchen.batch_norm if kept.measured else None,
     }
 
 
 @contextmanager
 def _beside(path: Path, group: Ranks) -> Iterator[RunFolder]:
-    """Give a hidden folder that takes the place of `path` when the block ends well, and vanishes when not."""
-    path, made = path.resolve(), ""
+    """Give a hidden folder that takes the place of `path` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        RunError: on every rank, where its place was taken meanwhile; then the hidden folder stays.
+    """
+    path, made, said = path.resolve(), "", ""
     if group.main:
         path.parent.mkdir(parents=True, exist_ok=True)
         made = tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
-    hidden = Path(group.gather(made)[0])
+    around = Path(group.gather(made)[0])
+    # Nobody else may look into the folder around it; the one inside has the rights that any new folder has.
+    hidden = around / path.name
     try:
+        if group.main:
+            hidden.mkdir()
         yield RunFolder(hidden)
         group.wait()
-        if group.main:
-            hidden.chmod(0o755)
-            # An empty folder may be there; anything else that came meanwhile stays, and this fails.
-            hidden.replace(path)
+        said = group.gather(_take_place(hidden, path) if group.main else "")[0]
     finally:
-        if group.main:
-            shutil.rmtree(hidden, ignore_errors=True)
-    group.wait()
+        if group.main and not said:
+            shutil.rmtree(around, ignore_errors=True)
+    if said:
+        raise RunError(said)
+
+
+def _take_place(hidden: Path, path: Path) -> str:
+    """Move a finished folder to its place; return what to say where that is impossible."""
+    try:
+        # An empty folder may be there; anything else that came meanwhile stays, and this fails.
+        hidden.replace(path)
+    except OSError as error:
+        return f"{path}: was taken meanwhile ({error.strerror}): the soup is whole in {hidden}: move it from there"
+    return ""
 
 
 @contextmanager

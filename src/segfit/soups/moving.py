@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from segfit.errors import RunError
-from segfit.soups.ingredients import Ingredient
+from segfit.soups.ingredients import Ingredient, ancestors
 from segfit.soups.kitchen import Kitchen, Tasting
 from segfit.training.checkpoint import open_weights
 
-__all__ = ["moving", "moving_weights"]
+__all__ = ["moving", "moving_weights", "stage_weights"]
 
 DECAY = 0.5
 """What a checkpoint counts, compared with the next one."""
@@ -24,11 +24,28 @@ def moving(kitchen: Kitchen, singles: Sequence[Tasting]) -> None:
         singles: what each of them scores.
 
     Raises:
-        RunError: two checkpoints are of one epoch.
+        RunError: what `stage_weights` raises.
     """
     assert len(singles) == len(kitchen.ingredients)
-    weights = moving_weights([_epoch(one) for one in kitchen.ingredients], [one.name for one in kitchen.ingredients])
-    kitchen.keep(kitchen.taste(weights, "moving average"))
+    kitchen.keep(kitchen.taste(stage_weights(kitchen.ingredients), "moving average"))
+
+
+def stage_weights(ingredients: Sequence[Ingredient]) -> tuple[float, ...]:
+    """Return the weight of each ingredient in the moving average along their training.
+
+    Raises:
+        RunError: they are not stages of one training, or two are of one epoch.
+    """
+    before = [ancestors(one.folder) for one in ingredients]
+    furthest = max(range(len(ingredients)), key=lambda i: len(before[i]))
+    line = {*before[furthest], ingredients[furthest].folder.path.resolve()}
+    for one in ingredients:
+        if one.folder.path.resolve() not in line:
+            raise RunError(
+                f"{one.name}: is no stage of the training of {ingredients[furthest].name}: a moving average needs "
+                "checkpoints of one training: use --how uniform"
+            )
+    return moving_weights([_epoch(one) for one in ingredients], [one.name for one in ingredients])
 
 
 def moving_weights(epochs: Sequence[int], names: Sequence[str]) -> tuple[float, ...]:

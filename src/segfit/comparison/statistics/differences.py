@@ -31,9 +31,9 @@ class Difference:
         better: name of the entrant with the higher mean score.
         other: name of the other one.
         value: how much higher, not below 0.
-        interval: of it, for this pair alone.
-        probability: that `better` is better: the share of the resamples in which it is; with several seeds, which
-            resampled images know nothing of, one minus half of the p-value.
+        interval: of it, for this pair alone, within [-1, 1].
+        probability: that `better` is better: the share of the resamples, spread like the interval, in which it is; with
+            several seeds, which resampled images know nothing of, one minus half of the p-value.
         seeds: one of the two was trained with several seeds.
         p_value: of no difference, for this pair alone.
         corrected: the p-value among those of all pairs (Holm).
@@ -57,7 +57,8 @@ class Difference:
 
     def words(self) -> str:
         """Return what may be said, in a sentence."""
-        span = f"95 % interval {self.interval.low:.3f} to {self.interval.high:.3f}"
+        low, high = (f"{end:z.3f}".replace("-", "\N{MINUS SIGN}") for end in (self.interval.low, self.interval.high))
+        span = f"95 % interval {low} to {high}"
         if self.identical:
             return f"{self.better} and {self.other} scored exactly alike in every image."
         if self.distinguishable:
@@ -65,8 +66,8 @@ class Difference:
         text = f"{self.better} and {self.other} are not distinguishable on these images"
         if self.p_value < ALPHA:
             return (
-                f"{text}: the difference of {self.value:.3f} ({span}) would stand alone, but among so many pairs one "
-                "like it is to be expected by chance."
+                f"{text}: the difference of {self.value:.3f} ({span}) would stand alone, but not among all the pairs "
+                "that were looked at."
             )
         return f"{text}: the difference of {self.value:.3f} may be nothing but chance ({span})."
 
@@ -78,7 +79,7 @@ class ClassDifference:
     Attributes:
         index: the class's train id.
         value: score of the first entrant minus that of the second.
-        interval: of it, for this class alone; None where too few images have the class.
+        interval: of it, for this class alone, within [-1, 1]; None where too few images have the class.
         p_value: of no difference, for this class alone; None likewise.
         corrected: the p-value among those of all classes (Holm); None likewise.
         images: in how many images the class occurs.
@@ -115,7 +116,7 @@ def difference(names: tuple[str, str], samples: tuple[Sample, Sample], resamples
         better=names[0],
         other=names[1],
         value=value,
-        interval=interval,
+        interval=_bounded(interval),
         probability=probability,
         seeds=seeds,
         p_value=p_value,
@@ -127,14 +128,20 @@ def difference(names: tuple[str, str], samples: tuple[Sample, Sample], resamples
 def _probability(value: float, resampled: Values, interval: Interval) -> float:
     """Return the share of resamples in which the difference is above zero; a tie counts half.
 
-    Resamples vary too little where classes are rare: they are stretched around the difference until 95 % of them fill
-    the interval, so that the two never contradict each other.
+    Resamples vary too little where classes are rare, and their mean is a little off: they are moved to the difference
+    and stretched until their standard deviation is that of the interval. The two then agree but for the shape of the
+    resamples, which need not be that of a normal distribution.
     """
     resampled = resampled - resampled.mean()
     width = NORMAL_95 * float(resampled.std())
     half = (interval.high - interval.low) / 2
     moved = value + resampled * (half / width if width > 0 else 0.0)
     return float((moved > 0).mean() + (moved == 0).mean() / 2)
+
+
+def _bounded(interval: Interval) -> Interval:
+    """Return the part of an interval that differences of scores can reach."""
+    return Interval(low=max(-1.0, interval.low), high=min(1.0, interval.high))
 
 
 def class_deltas(first: Sample, second: Sample, images: NDArray[np.int64]) -> tuple[ClassDifference, ...]:
@@ -154,7 +161,7 @@ def class_deltas(first: Sample, second: Sample, images: NDArray[np.int64]) -> tu
         ClassDifference(
             index=k,
             value=float(values[k]),
-            interval=spreads[k].interval(float(values[k])) if k in p_values else None,
+            interval=_bounded(spreads[k].interval(float(values[k]))) if k in p_values else None,
             p_value=p_values.get(k),
             corrected=corrected.get(k),
             images=int(images[k]),

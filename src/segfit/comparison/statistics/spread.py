@@ -127,8 +127,8 @@ def with_seeds(images: Part, seeds: Sequence[Seeds]) -> Spread:
     """Return the spread of a score, or of a difference of two, over images and seeds.
 
     What the choice of images does to each training apart from the others is in both variances; it is counted once.
-    Of two entrants both are taken to have the same spread over seeds when it comes to degrees of freedom, and where one
-    was trained once, the other's spread stands for both, as in a t-test with one value on one side.
+    Two entrants are taken to have the same spread over seeds, to which each adds what its trainings tell, as in
+    Student's t-test; where one was trained once, the other's spread stands for both.
 
     Args:
         images: the variance over images alone.
@@ -137,9 +137,10 @@ def with_seeds(images: Part, seeds: Sequence[Seeds]) -> Spread:
     known = [part for part in seeds if part.repeated]
     if not known:
         return Spread((images,))
-    if len(known) == len(seeds):
-        variance = sum(part.variance() / len(part.values) for part in seeds)
-    else:
-        variance = known[0].variance(LESS) * sum(1 / len(part.values) for part in seeds)
     freedom = sum(len(part.values) - 1.0 for part in known)
+    if len(known) == len(seeds):
+        pooled = sum((len(part.values) - 1) * part.variance() for part in known) / freedom
+    else:
+        pooled = known[0].variance(LESS)
+    variance = pooled * sum(1 / len(part.values) for part in seeds)
     return Spread((images, Part(variance, freedom)) if variance > 0 else (images,))

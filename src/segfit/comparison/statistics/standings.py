@@ -14,7 +14,7 @@ __all__ = ["Estimate", "Standing", "standing"]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean score and its 95 % interval."""
+    """A mean score and its 95 % interval, which ends where scores end: at 0 and 1."""
 
     value: float
     interval: Interval
@@ -27,7 +27,7 @@ class Standing:
     Attributes:
         entrant: who.
         value: mean of the score that sorts, over the entrant's trainings.
-        interval: of it: over images alone for one training, over images and seeds for several.
+        interval: of it, within [0, 1]: over images alone for one training, over images and seeds for several.
         trainings: the score of each training, in the order of the entrant's rows.
         seed_spread: standard deviation of them; None for one training.
         scores: every score with an interval, by name, the one that sorts among them.
@@ -58,7 +58,10 @@ def standing(entrant: Entrant, counts: Sequence[ClassCounts], name: str, main: S
     scores = {}
     for other, ratios in RATIOS.items():
         known = main if other == name else sample([ratios(part) for part in counts])
-        scores[other] = Estimate(value=known.value, interval=score_spread(known).interval(known.value))
+        found = score_spread(known).interval(known.value)
+        scores[other] = Estimate(
+            value=known.value, interval=Interval(low=max(0.0, found.low), high=min(1.0, found.high))
+        )
     return Standing(
         entrant=entrant,
         value=scores[name].value,

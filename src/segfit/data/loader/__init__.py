@@ -155,11 +155,19 @@ class TrainLoader:
         return places, Pool(_Fill(self._pairs, self._augment, self.seed, places), self._workers, self._pairs.name)
 
 
+MOST_AHEAD = 4
+"""Most groups of a block: they are held in memory together (see `segfit.evaluation.batching`)."""
+
+BLOCKS = 8
+"""Least number of blocks of a split that has so many groups: each rank should get some."""
+
+
 class EvalLoader:
     """Validation samples in fixed groups: images at the model's input size, masks at their original size.
 
-    Iterating yields `list[EvalSample]`. Group g holds the records ``g * batch`` to ``(g + 1) * batch``; rank r takes
-    the groups r, r + world, …, so that together the ranks see every record exactly once.
+    Iterating yields `list[EvalSample]`. Group g holds the records ``g * batch`` to ``(g + 1) * batch``. Groups are
+    dealt in blocks of `ahead` consecutive ones, rank r taking the blocks r, r + world, …: together the ranks see every
+    record exactly once, and whatever is done with a block does not depend on their number.
 
     Args:
         source: reads the masks.
@@ -176,6 +184,7 @@ class EvalLoader:
     Attributes:
         ids: of all records of the split, in its order.
         batch: records per group.
+        ahead: groups per block.
     """
 
     def __init__(
@@ -194,7 +203,10 @@ class EvalLoader:
     ) -> None:
         self.batch = batch
         self.ids = [record.id for record in records]
-        self._groups = [range(len(records))[i : i + batch] for i in range(0, len(records), batch)][rank::world]
+        groups = [range(len(records))[i : i + batch] for i in range(0, len(records), batch)]
+        self.ahead = min(MOST_AHEAD, max(1, len(groups) // BLOCKS))
+        blocks = [groups[i : i + self.ahead] for i in range(0, len(groups), self.ahead)][rank::world]
+        self._groups = [group for block in blocks for group in block]
         pairs = FilePairs(source, records, labels)
         self._pool = Pool(_Samples(pairs, fit, tuple(scales), scored), workers, pairs.name)
 

@@ -31,7 +31,7 @@ RIGHT_ARROW = "\N{RIGHTWARDS ARROW}"
 
 def score_name(effect: Effect) -> str:
     """Return the metric that an effect is about."""
-    return SCORES[effect.after.groups[0].protocol.score]
+    return SCORES[effect.after.group.protocol.score]
 
 
 def change_text(change: float | None) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from segfit import units
-from segfit.comparison.budget import UNITS, EqualBudget, Spending, Unit
+from segfit.comparison.budget import OVER, UNITS, EqualBudget, Spending, Unit
 from segfit.drawing.figure import Drawing, Plot, draw_all
 from segfit.drawing.lines import end_labels
 from segfit.drawing.placement import shorten, text_width
@@ -47,7 +47,7 @@ def _draw(budget: EqualBudget) -> Figure:
     axes = figure.add_axes((34 / WIDTH, 42 / height, 1 - (38 + right) / WIDTH, 1 - 78 / height))
     most = budget.most.amount
     size, sizes = next((pair for pair in SIZES[budget.unit] if most >= 2 * pair[0]), SIZES[budget.unit][-1])
-    limit = most * (BEYOND if any(run.amounts[-1] > most for run in budget.runs) else 1.01)
+    limit = most * (BEYOND if any(run.amounts[-1] > OVER * most for run in budget.runs) else 1.01)
     axes.set_xlim(0, limit / size)
     highest = max((float(np.nanmax(run.best)) for run in budget.runs if np.isfinite(run.best).any()), default=1.0)
     axes.set_ylim(0, min(1.02, max(1.15 * highest, 0.01)))
@@ -64,24 +64,33 @@ def _draw(budget: EqualBudget) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     axes.set_xlabel(UNITS[budget.unit].axis + sizes, fontsize=11)
     axis_title(axes, f"Best validation {budget.metric} so far")
-    end_labels(axes, names, [run.at(limit) for run in named], [run.row.number for run in named])
+    end_labels(axes, names, _ends(named, most, limit), [run.row.number for run in named])
     return figure
 
 
 def _curve(axes: Axes, run: Spending, most: float, limit: float, size: float) -> None:
     """Draw a run up to the largest equal budget, and fainter what it did beyond."""
     color, dash, mine = run_color(run.row.number), run_dash(run.row.number), run_id(run.row.number)
-    inside = run.amounts <= most
+    inside = run.amounts <= OVER * most
     reached = run.at(most)
-    x, y = run.amounts[inside], run.best[inside]
+    # What came a moment later still counts, and is drawn where the budget ends.
+    x, y = np.minimum(run.amounts[inside], most), run.best[inside]
     if reached is not None:
         x, y = np.append(x, most), np.append(y, reached)
     axes.plot(x / size, y, color=color, linestyle=dash, drawstyle="steps-post", gid=mine)
+    if inside.all():
+        return
     shown = ~inside & (run.amounts <= limit)
-    beyond = np.concatenate([[most], run.amounts[shown], [limit]])
-    values = np.concatenate([[np.nan if reached is None else reached], run.best[shown], [np.nan]])
-    values[-1] = np.nan if run.amounts[-1] < limit else values[-2]
+    # To the border only where the run went on to there.
+    beyond = np.concatenate([[most], run.amounts[shown], [min(limit, run.amounts[-1])]])
+    values = np.concatenate([[np.nan if reached is None else reached], run.best[shown]])
+    values = np.append(values, values[-1])
     axes.plot(beyond / size, values, color=color, linestyle=dash, drawstyle="steps-post", alpha=0.35, gid=mine)
+
+
+def _ends(runs: Sequence[Spending], most: float, limit: float) -> list[float | None]:
+    """Return the heights at which the lines end: those of the last validation that is drawn."""
+    return [run.at(max(most, limit / OVER)) for run in runs]
 
 
 def _cuts(axes: Axes, budget: EqualBudget, size: float, named: Sequence[Spending]) -> None:

@@ -136,7 +136,8 @@ def _words(group: Group, cost: Cost) -> str:
 
 
 def _supported(group: Group, cost: Cost) -> bool:
-    return len(group.rows) > 1 and cost in comparable_costs(group) and any(cost.value(run) for run in group.runs)
+    # Where all runs cost the same there is nothing to see but the scores.
+    return cost in comparable_costs(group) and len({cost.value(run) for run in group.runs}) > 1
 
 
 def _plot(cost: Cost) -> Plot[Group]:

@@ -55,11 +55,19 @@ def validation_score(group: Group) -> Figure:
     """Draw the validation score, with a ring where a run starts to overfit."""
     score = group.protocol.score
     title = f"Validation {SCORES[score]}"
-    return _curves(group, title, lambda run: (run.curves.validated, run.curves.score(score)), ring=9)
+    return _curves(group, title, lambda run: (run.curves.validated, run.curves.score(score)), ring=9, from_zero=True)
 
 
-def _curves(group: Group, title: str, series: Series, *, ring: int = 0) -> Figure:
-    """Draw one curve a run; `ring` is where the epoch stands at the ring of an overfitting run, in points above it."""
+def _curves(group: Group, title: str, series: Series, *, ring: int = 0, from_zero: bool = False) -> Figure:
+    """Draw one curve a run.
+
+    Args:
+        group: the runs.
+        title: of the vertical axis.
+        series: horizontal and vertical values of a run.
+        ring: where the epoch stands at the ring of an overfitting run, in points above it; 0 for no rings.
+        from_zero: begin the axis at 0, not just below the values: losses seldom come near it, and would look flat.
+    """
     figure = new_figure(340, 260)
     named = group.rows[:NAMED]
     names = [shorten(row.name) for row in named]
@@ -81,8 +89,9 @@ def _curves(group: Group, title: str, series: Series, *, ring: int = 0) -> Figur
     axes.set_xlabel("Epoch", fontsize=11)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    axes.margins(x=0.02, y=0.08)
-    axes.set_ylim(bottom=0)
+    # Below the lowest value there is room for the epoch at a ring.
+    axes.margins(x=0.02, y=0.08 if ring >= 0 else 0.16)
+    axes.set_ylim(bottom=0 if from_zero else max(0.0, axes.get_ylim()[0]))
     axis_title(axes, title)
     end_labels(axes, names, ends, [row.number for row in named])
     return figure

@@ -85,7 +85,7 @@ def _doubt(certainty: Certainty) -> str:
         return ""
     if 0 in certainty.interval:
         return ", which cannot be told from none"
-    return ", which would stand alone, but among so many pairs one like it is to be expected by chance"
+    return ", which would stand alone, but not among all the pairs that were looked at"
 
 
 def _change(effect: Effect) -> str:

@@ -53,7 +53,10 @@ def _efficient(front: Front, group: Group) -> str:
     if not front.dominated:
         return f"Every run is worth its cost: whichever scores lower takes less {_any_of(front)}."
     score = SCORES[group.protocol.score]
-    return f"{names} are worth their cost: no other run has as high a {score} and takes less {_any_of(front)}."
+    return (
+        f"{names} are worth their cost: no other run is at least as good in {score} and in every cost ({kinds}), and "
+        "better in one of them."
+    )
 
 
 def _any_of(front: Front) -> str:

@@ -63,11 +63,12 @@ def score_images(analysis: Analysis) -> Images:
     """
     macro = MACRO[analysis.group.protocol.score]
     records = analysis.records
-    first = records[0].class_counts()
+    counts = [one.class_counts() for one in records]
+    first = counts[0]
     areas = records[0].height.astype(np.int64) * records[0].width
     return Images(
         ids=records[0].ids,
-        scores=np.stack([macro(one.class_counts()) for one in records]),
+        scores=np.stack([macro(one) for one in counts]),
         annotated=first.target.sum(axis=-1) / np.maximum(areas, 1),
         classes=(first.target > 0).sum(axis=-1),
     )

@@ -5,7 +5,7 @@ from segfit.comparison.analysis import Analysis
 from segfit.comparison.table import Group
 from segfit.report.blocks import Block, Cell, Column, Figures, Fold, Paragraph, Section, Table
 from segfit.report.figures.published import published_drawing
-from segfit.report.published import Published, best_so_far, comparable, differences, read_published
+from segfit.report.published import Published, best_so_far, comparable, differences, read_published, tested
 
 __all__ = ["published"]
 
@@ -41,14 +41,24 @@ def _placed(group: Group, scores: tuple[Published, ...]) -> str:
     """Return where the best run stands."""
     best = max(group.rows, key=lambda row: row.scores.miou)
     miou = 100 * best.scores.miou
-    near = sorted((one for one in scores if one.test != "multi-scale"), key=lambda one: abs(one.miou - miou))
+    kind = tested(group)
+    alike = [one for one in scores if one.test == kind]
+    near = sorted(alike, key=lambda one: abs(one.miou - miou))
     named = sorted(near[:NEIGHBOURS], key=lambda one: one.miou)
     listed = ", ".join(f"{one.method} with {one.backbone} ({one.miou:g}, {one.year})" for one in named)
-    text = f"{best.name} reaches mIoU {miou:.1f} by the protocol of the published scores. Nearest to it: {listed}."
-    sooner = [one for one in best_so_far(scores) if one.miou > miou]
-    if not sooner:
-        return f"{text} None of the published scores listed here is higher."
-    return f"{text} The best published score first passed that in {sooner[0].year} ({sooner[0].method})."
+    text = (
+        f"{best.name} reaches mIoU {miou:.1f} by the protocol of the published scores. Nearest to it of those listed "
+        f"as {kind} results, as this is: {listed}."
+    )
+    higher = tuple(one for one in alike if one.miou > miou)
+    if not higher:
+        return f"{text} None of these is higher."
+    # What was trained again, later, tells nothing about its year.
+    first = best_so_far(higher)
+    if not first:
+        return text
+    named_first = f"{first[0].method} with {first[0].backbone} ({first[0].year})"
+    return f"{text} The first of those listed that is higher, not counting what was trained again, is {named_first}."
 
 
 def _apart(group: Group) -> str:

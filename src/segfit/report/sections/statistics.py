@@ -104,7 +104,7 @@ def _pairs(name: str, caption: str, pairs: tuple[Difference, ...], found: Statis
 def _probability_words(pairs: tuple[Difference, ...]) -> str:
     if any(pair.seeds for pair in pairs):
         return "that the first is better"
-    return "that the first is better: the share of the resampled sets of images on which it is"
+    return "that the first is better, from resampled sets of images"
 
 
 def _verdict(pair: Difference) -> str:
@@ -222,8 +222,9 @@ def _explanations(found: Statistics) -> list[str]:
             "Differences are taken image by image: what makes an image hard is hard for all, so a difference is surer "
             "than the two scores it is made of. Overlapping intervals do not mean that two entrants are alike.",
             "Not distinguishable does not mean equal: the interval says how large the difference may still be.",
-            f"The probability is the share of {found.resamples:,} sets of as many images, drawn from these with "
-            "replacement, on which the first wins; of several seeds, it follows from the interval.",
+            f"The probability is from {found.resamples:,} sets of as many images, drawn from these with replacement: "
+            "the share on which the first wins, once they spread as widely as the interval says; of several seeds, it "
+            "follows from the interval.",
             "Where many pairs or classes are compared, some differ by chance; p-values are corrected so that even one "
             "wrong claim among all is made in at most 5 % of the comparisons (Holm).",
             f"Nothing is claimed of a class whose pixels lie, in effect, in fewer than {FEWEST_IMAGES_OF_A_CLASS:.0f} "
