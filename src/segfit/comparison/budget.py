@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from segfit import units
 from segfit.comparison.curves import SCORES
-from segfit.comparison.entrants import SOUP
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.plans import read_plan
 from segfit.comparison.recommendation import EQUAL
@@ -216,16 +215,12 @@ def _and(words: Sequence[str]) -> str:
 
 def soups(group: Group) -> tuple[Row, ...]:
     """Return the rows whose run is an average of trainings."""
-    return tuple(row for row, run in zip(group.rows, group.runs, strict=True) if _is_soup(run))
+    return tuple(row for row, run in zip(group.rows, group.runs, strict=True) if run.soup)
 
 
 def trained(group: Group) -> list[tuple[Row, RunFacts]]:
     """Return the rows that were trained themselves, with their runs."""
-    return [(row, run) for row, run in zip(group.rows, group.runs, strict=True) if not _is_soup(run)]
-
-
-def _is_soup(run: RunFacts) -> bool:
-    return (run.path / SOUP).is_file()
+    return [(row, run) for row, run in zip(group.rows, group.runs, strict=True) if not run.soup]
 
 
 def at_equal(group: Group, unit: Unit) -> EqualBudget | None:

@@ -26,10 +26,6 @@ ALIKE = {
 """What may differ between trainings of one entrant: the seed, and what decides neither a weight nor a score."""
 
 
-SOUP = "soup.json"
-"""What the folder of a soup has."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Entrant:
     """Trainings of one recipe with different seeds.
@@ -50,7 +46,7 @@ class Entrant:
     @property
     def soup(self) -> bool:
         """It is an average of trainings, not one more of them."""
-        return any(_is_soup(run) for run in self.runs)
+        return any(run.soup for run in self.runs)
 
     def score(self, name: ScoreName) -> float:
         """Return the mean of the metric `name` over its trainings."""
@@ -86,13 +82,9 @@ def _key(run: RunFacts) -> str:
     """Return what makes the run's recipe and its data: equal texts are trainings of one entrant."""
     fields = _dotted(run.recipe.model_dump(mode="json"))
     kept = sorted((name, repr(value)) for name, value in fields.items() if name not in ALIKE)
-    soup = str(run.path) if _is_soup(run) else None
+    soup = str(run.path) if run.soup else None
     data = run.environment.dataset.fingerprint
     return repr((kept, data, run.evaluation.checkpoint, run.training.parameters, soup))
-
-
-def _is_soup(run: RunFacts) -> bool:
-    return (run.path / SOUP).is_file()
 
 
 def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -205,6 +205,11 @@ class RunFacts:
         ranks, device = self.environment.ranks, self.environment.device_name
         return device if ranks == 1 else f"{ranks} x {device}"
 
+    @property
+    def soup(self) -> bool:
+        """It is an average of trainings, not one more of them."""
+        return RunFolder(self.path).soup_file.is_file()
+
     @cached_property
     def curves(self) -> Curves:
         """The run's learning curves."""
