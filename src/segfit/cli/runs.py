@@ -95,7 +95,11 @@ def compare(runs: tuple[Path, ...], as_json: bool, markdown: bool, csv: bool, la
 @click.command()
 @runs_argument
 @click.option("--out", type=PATH, default=Path("report.html"), show_default=True, help="The HTML file.")
-@click.option("--tables", type=PATH, help="Also write it as Markdown and LaTeX, with figures and tables, here.")
+@click.option(
+    "--tables",
+    type=PATH,
+    help="Folder for Markdown, LaTeX, tables and figures, too; those of an earlier report are replaced.",
+)
 @as_json
 def report(runs: tuple[Path, ...], out: Path, tables: Path | None, as_json: bool) -> None:
     """Write one self-contained HTML file about several runs."""
