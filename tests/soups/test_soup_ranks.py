@@ -12,6 +12,7 @@ import segfit
 TWO_RANKS = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "segfit")
 
 
+@pytest.mark.slow
 def test_the_soup_of_two_ranks_is_that_of_one(runs, command, tmp_path):
     one, two = segfit.soup(runs, tmp_path / "one", how="learned"), tmp_path / "two"
     command("soup", *runs, "--how", "learned", "--out", two, launcher=TWO_RANKS)
