@@ -38,3 +38,7 @@ def test_case_and_spaces_do_not_matter(number, unit):
 def test_what_is_shown_is_read_back(tenths):
     size = tenths * 10**8
     assert units.parse_memory(units.memory(size)) == size
+
+
+def test_words_are_listed_as_in_a_sentence():
+    assert [units.listed("abc"[:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]

@@ -1,8 +1,9 @@
 """Numbers as people read them: one unit, the digits that matter, and nothing that the measurement does not support."""
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["count", "duration", "memory", "parse_memory", "rate", "score", "share"]
+__all__ = ["count", "duration", "listed", "memory", "parse_memory", "rate", "score", "share"]
 
 BYTES = {"b": 1, **{f"{unit}b": 1000**power for power, unit in enumerate("kmgt", 1)}}
 BYTES |= {f"{unit}ib": 1024**power for power, unit in enumerate("kmgt", 1)}
@@ -63,3 +64,8 @@ def share(value: float) -> str:
     if 0 < percent < 0.01:
         return "< 0.01 %"
     return f"{percent:.0f} %" if percent >= 9.95 or percent == 0 else f"{percent:.{1 if percent >= 0.95 else 2}f} %"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

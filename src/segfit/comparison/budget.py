@@ -184,7 +184,7 @@ class EqualBudget:
         return (f"{text}.", *self._earlier())
 
     def _names(self, runs: Sequence[int]) -> str:
-        return _and([self.runs[run].row.name for run in runs])
+        return units.listed([self.runs[run].row.name for run in runs])
 
     def _earlier(self) -> tuple[str, ...]:
         """Return what the smaller budgets say about the order."""
@@ -192,25 +192,22 @@ class EqualBudget:
         if not earlier or None in self.most.scores:
             return ()
         if not self.changes:
-            return (f"The order was the same at {_and([_SHARE[cut.share] for cut in earlier])} of it.",)
+            return (f"The order was the same at {units.listed([_SHARE[cut.share] for cut in earlier])} of it.",)
         led: dict[tuple[int, ...], list[str]] = {}
         for cut in earlier:
             if cut.leaders != self.most.leaders:
                 led.setdefault(cut.leaders, []).append(_SHARE[cut.share])
         if led:
             said = [
-                f"{self._names(runs)} {'was ahead' if len(runs) == 1 else 'were equally far'} at {_and(shares)} of it"
+                f"{self._names(runs)} {'was ahead' if len(runs) == 1 else 'were equally far'} "
+                f"at {units.listed(shares)} of it"
                 for runs, shares in led.items()
             ]
-            return (f"The ranking depends on the budget: {_and(said)}.",)
+            return (f"The ranking depends on the budget: {units.listed(said)}.",)
         return ("Who leads does not depend on the budget; the order behind it does.",)
 
 
 _SHARE = {0.25: "a quarter", 0.5: "half"}
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def soups(group: Group) -> tuple[Row, ...]:
@@ -254,8 +251,10 @@ def obstacle(group: Group, unit: Unit) -> str | None:
         return None
     what = UNITS[unit].title
     if unit == "flops":
-        return f"Equal {what} is not compared: {_and(unknown)} {'has' if len(unknown) == 1 else 'have'} no plan."
-    return f"Equal {what} is not compared: the events of {_and(unknown)} do not tell it."
+        return (
+            f"Equal {what} is not compared: {units.listed(unknown)} {'has' if len(unknown) == 1 else 'have'} no plan."
+        )
+    return f"Equal {what} is not compared: the events of {units.listed(unknown)} do not tell it."
 
 
 def _spending(row: Row, run: RunFacts, group: Group, unit: Unit) -> Spending:

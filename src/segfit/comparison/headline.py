@@ -172,7 +172,7 @@ def _dropped(analysis: Analysis, advice: Recommendation) -> list[str]:
 def _list(names: list[str]) -> str:
     if len(names) > 4:
         return f"The other {len(names)}"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return units.listed(names)
 
 
 def _probability(pair: Difference, statistics: Statistics) -> str:

@@ -78,7 +78,7 @@ def signed(value: float) -> str:
 def _scores(certainty: Certainty) -> Figure:
     standings = certainty.statistics.standings
     axes = _rows([standing.name for standing in standings], [_interval_text(standing) for standing in standings])
-    ends = [(max(0.0, s.interval.low), min(1.0, s.interval.high)) for s in standings]
+    ends = [(s.interval.low, s.interval.high) for s in standings]
     for place, (standing, (low, high)) in enumerate(zip(standings, ends, strict=True)):
         number = standing.entrant.number
         _interval(axes, place, low, high, number)
@@ -186,8 +186,7 @@ def _from_best(statistics: Statistics) -> list[Difference]:
 
 
 def _interval_text(standing: Standing) -> str:
-    low, high = max(0.0, standing.interval.low), min(1.0, standing.interval.high)
-    return f"{low:.3f} to {high:.3f}"
+    return f"{standing.interval.low:.3f} to {standing.interval.high:.3f}"
 
 
 def _difference_text(pair: Difference) -> str:

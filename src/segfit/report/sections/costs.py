@@ -41,13 +41,9 @@ def costs(analysis: Analysis) -> Section | None:
     return Section(name="costs", title="What the score costs", blocks=tuple(blocks))
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _efficient(front: Front, group: Group) -> str:
-    names = _listed([row.name for row in front.efficient])
-    kinds = _listed([cost.name for cost in front.costs])
+    names = units.listed([row.name for row in front.efficient])
+    kinds = units.listed([cost.name for cost in front.costs])
     if len(front.efficient) == 1:
         return f"{names} scores highest, and no other run takes less of anything that was compared: {kinds}."
     if not front.dominated:

@@ -1,5 +1,6 @@
 """How sure the results are: intervals, differences between entrants, and the classes in which the best two differ."""
 
+from segfit import units
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.statistics import FEWEST_IMAGES_OF_A_CLASS, ClassDifference, Difference, Statistics
 from segfit.report.blocks import Block, Bullets, Cell, Column, Figures, Fold, Paragraph, Section, Table
@@ -177,7 +178,7 @@ def _class_words(
 def _listed(names: list[str]) -> str:
     if len(names) > 6:
         return f"{', '.join(names[:5])} and {len(names) - 5} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return units.listed(names)
 
 
 def _class_table(differences: tuple[ClassDifference, ...], caption: str, names: tuple[str, ...]) -> Table:
