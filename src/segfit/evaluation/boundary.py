@@ -21,11 +21,11 @@ Shape suffixes: H rows, W columns, K classes.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segfit.evaluation.metrics import ratio
 from segfit.labels import IGNORE
 
 __all__ = ["COUNTS", "DISTANCE", "BoundaryCounts", "boundary_counts", "pixel_distance"]
@@ -93,15 +93,15 @@ class BoundaryCounts:
     @property
     def iou(self) -> Values:
         """`(..., K)` boundary IoU in [0, 1]; NaN for a class that neither map has."""
-        return _ratio(self.region_hits, self.region_target + self.region_prediction - self.region_hits)
+        return ratio(self.region_hits, self.region_target + self.region_prediction - self.region_hits, empty=np.nan)
 
     @property
     def f(self) -> Values:
         """`(..., K)` boundary F in [0, 1]; NaN for a class that has a contour in neither map."""
         # Where only one of the maps has a contour, nothing is met.
-        precision = np.nan_to_num(_ratio(self.contour_prediction_hits, self.contour_prediction))
-        recall = np.nan_to_num(_ratio(self.contour_target_hits, self.contour_target))
-        met = np.nan_to_num(_ratio(2 * precision * recall, precision + recall))
+        precision = ratio(self.contour_prediction_hits, self.contour_prediction)
+        recall = ratio(self.contour_target_hits, self.contour_target)
+        met = ratio(2 * precision * recall, precision + recall)
         return np.where(self.contour_target + self.contour_prediction > 0, met, np.nan)
 
     @property
@@ -306,14 +306,7 @@ def _histogram(labels: Map, classes: int) -> Counts:
     return counts[:classes]
 
 
-def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> Values:
-    """Divide in float64; NaN where the denominator is 0."""
-    result: Values = np.full(np.shape(denominator), np.nan, dtype=np.float64)
-    np.divide(numerator, denominator, out=result, where=np.asarray(denominator) > 0)
-    return result
-
-
 def _mean(values: Values) -> Values:
     """Return the mean over the last axis of what is not NaN; NaN where nothing is left."""
     there = ~np.isnan(values)
-    return _ratio(np.where(there, values, 0.0).sum(axis=-1), there.sum(axis=-1))
+    return ratio(np.where(there, values, 0.0).sum(axis=-1), there.sum(axis=-1), empty=np.nan)

@@ -36,6 +36,7 @@ __all__ = [
     "majority_counts",
     "per_image",
     "per_image_dice",
+    "ratio",
     "scores",
     "scores_from_counts",
     "summary",
@@ -70,22 +71,22 @@ class ClassCounts:
     @property
     def dice(self) -> Values:
         """`(..., K)` Dice = 2 TP / (2 TP + FP + FN); 0 for classes that do not occur."""
-        return _ratio(2 * self.hits, self.target + self.prediction)
+        return ratio(2 * self.hits, self.target + self.prediction)
 
     @property
     def iou(self) -> Values:
         """`(..., K)` intersection over union = TP / (TP + FP + FN); 0 for classes that do not occur."""
-        return _ratio(self.hits, self.target + self.prediction - self.hits)
+        return ratio(self.hits, self.target + self.prediction - self.hits)
 
     @property
     def precision(self) -> Values:
         """`(..., K)` TP / (TP + FP); 0 for classes that are never predicted."""
-        return _ratio(self.hits, self.prediction)
+        return ratio(self.hits, self.prediction)
 
     @property
     def recall(self) -> Values:
         """`(..., K)` TP / (TP + FN), which mmsegmentation calls accuracy; 0 for classes that are nowhere true."""
-        return _ratio(self.hits, self.target)
+        return ratio(self.hits, self.target)
 
     def pooled(self) -> "ClassCounts":
         """Return the `(..., 1)` counts of all classes together: their metrics are the micro averages."""
@@ -305,7 +306,7 @@ def summary(result: Scores, names: tuple[str, ...]) -> dict[str, Any]:
 _NOTHING = "nothing to score: every pixel of the ground truth is ignored: check the label space against the masks"
 
 
-def _ratio(numerator: NDArray[Any], denominator: NDArray[Any], *, empty: float = 0.0) -> Values:
+def ratio(numerator: NDArray[Any], denominator: NDArray[Any], *, empty: float = 0.0) -> Values:
     """Divide in float64; `empty` where the denominator is 0."""
     result: Values = np.full(np.shape(denominator), empty, dtype=np.float64)
     np.divide(numerator, denominator, out=result, where=np.asarray(denominator) > 0)
@@ -315,7 +316,7 @@ def _ratio(numerator: NDArray[Any], denominator: NDArray[Any], *, empty: float =
 def _macro(counts: ClassCounts, metric: str) -> Values:
     """Return the mean over the classes that occur, `(...)` for counts `(..., K)`; NaN where none occurs."""
     # Every metric is 0 for the classes that do not occur.
-    return _ratio(getattr(counts, metric).sum(axis=-1), counts.occurs.sum(axis=-1), empty=np.nan)
+    return ratio(getattr(counts, metric).sum(axis=-1), counts.occurs.sum(axis=-1), empty=np.nan)
 
 
 def _averages(values: Mapping[str, Any]) -> Averages:
