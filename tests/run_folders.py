@@ -221,6 +221,17 @@ def write_run(folder: Path, fake: Fake, examples: dict[str, NDArray[np.uint8]] |
     return folder
 
 
+def save_evaluation(folder: Path, fake: Fake, name: str) -> Path:
+    """Write what ``segfit evaluate --save`` leaves in a run folder, scored as `fake` is."""
+    place = folder / "evaluations" / name
+    place.mkdir(parents=True)
+    write_records(place / "per_image.parquet", records(fake), len(space(fake).names))
+    how = recipe(fake).model_dump(mode="json", include={"data", "evaluate"})
+    facts = {"evaluation": metrics(fake)["evaluation"], **how, "command": f"segfit evaluate {folder} --save {name}"}
+    (place / "evaluation.json").write_text(json.dumps(facts))
+    return place
+
+
 def edit_json(file: Path, *keys: str, value: Any) -> None:
     """Set one value inside a JSON file."""
     tree = json.loads(file.read_text())

@@ -29,6 +29,7 @@ ORDER = [
     "ship",
     "recipes",
     "parts",
+    "scoring",
     "run",
     "use",
     "forecast",

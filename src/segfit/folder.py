@@ -2,20 +2,21 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from segfit.config import Recipe, build_recipe
-from segfit.errors import RecipeError, RunError
+from segfit.config import PROTOCOLS, Recipe, build_recipe
+from segfit.errors import RecipeError, RunError, did_you_mean
 from segfit.labels import LabelSpace
 
-__all__ = ["RunFolder", "replacing", "write_json"]
+__all__ = ["RunFolder", "ScoreFiles", "replacing", "write_json"]
 
 
 @contextmanager
@@ -45,6 +46,28 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoreFiles:
+    """Where the results of scoring a run are.
+
+    Attributes:
+        facts: JSON whose key ``evaluation`` holds the scores.
+        per_image: the counts of each image.
+        examples: folder of the predictions that were kept, ``ID.png``.
+    """
+
+    facts: Path
+    per_image: Path
+    examples: Path
+
+    @classmethod
+    def within(cls, folder: Path) -> "ScoreFiles":
+        """Return the files of an evaluation that has a folder to itself."""
+        return cls(
+            facts=folder / "evaluation.json", per_image=folder / "per_image.parquet", examples=folder / "examples"
+        )
+
+
 class RunFolder:
     """Paths and small files of one run.
 
@@ -63,6 +86,7 @@ class RunFolder:
         self.per_image_file = self.path / "per_image.parquet"
         self.soup_file = self.path / "soup.json"
         self.examples = self.path / "examples"
+        self.evaluations = self.path / "evaluations"
         self.last = self.path / "checkpoints" / "last.safetensors"
         self.best = self.path / "checkpoints" / "best.safetensors"
 
@@ -129,6 +153,37 @@ class RunFolder:
         if not self.finished():
             raise RunError(f"{self.path}: the run is not finished: go on with: segfit train --resume {self.path}")
         return self.read(self.metrics_file)
+
+    @property
+    def own(self) -> ScoreFiles:
+        """What the run was scored with when it was trained."""
+        return ScoreFiles(facts=self.metrics_file, per_image=self.per_image_file, examples=self.examples)
+
+    def evaluation(self, name: str) -> Path:
+        """Return the folder of an evaluation that was saved, or is to be saved, under a name.
+
+        Raises:
+            RunError: the name is none that a folder may have.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+            raise RunError(f"{name}: no name for an evaluation: take letters, digits, points, hyphens and underscores")
+        return self.evaluations / name
+
+    def saved(self, name: str) -> ScoreFiles:
+        """Return the files of a saved evaluation.
+
+        Raises:
+            RunError: the run has none of that name.
+        """
+        folder = self.evaluation(name)
+        if not folder.is_dir():
+            there = sorted(path.name for path in self.evaluations.glob("[!.]*"))
+            protocol = f"--protocol {name} " if name in PROTOCOLS else ""
+            raise RunError(
+                f"{self.path}: has no evaluation {name!r}{did_you_mean(name, there)}: save one with: segfit evaluate "
+                f"{self.path} {protocol}--save {name}"
+            )
+        return ScoreFiles.within(folder)
 
     def read(self, path: Path) -> dict[str, Any]:
         """Read one of the folder's JSON files."""

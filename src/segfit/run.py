@@ -7,24 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from segfit.config import Recipe, adopt_settled, check_same, load_study
 from segfit.config.gpus import Gpu, fit_target
 from segfit.errors import RecipeError, RunError, UserError
-from segfit.evaluation.engine import write_label_map
-from segfit.evaluation.facts import evaluation_facts
 from segfit.evaluation.metrics import scores
-from segfit.evaluation.protocols import under_protocol
-from segfit.evaluation.records import write_records
 from segfit.folder import RunFolder, write_json
 from segfit.losses import Loss
 from segfit.models import Segmenter
 from segfit.parts import Parts, overridden, resolve
 from segfit.planning import devices
 from segfit.planning.plan import Plan, measured_facts, settle
-from segfit.training.checkpoint import load_weights
+from segfit.scoring import final_score
 from segfit.training.device import PeakMemory
 from segfit.training.environment import check_data, describe
 from segfit.training.loop import Trainer
@@ -33,7 +26,7 @@ from segfit.training.prefetch import on_device
 from segfit.training.tune import Tuning, tune
 from segfit.units import memory
 
-__all__ = ["final_score", "resume", "study", "study_folder", "train"]
+__all__ = ["resume", "study", "study_folder", "train"]
 
 
 def train(
@@ -257,6 +250,7 @@ def _train(settled: _Settled, folder: RunFolder, group: Ranks, *, resume: bool) 
         if origin is not None:
             _copy_state(origin, folder)
         folder.metrics_file.unlink(missing_ok=True)
+        shutil.rmtree(folder.evaluations, ignore_errors=True)
         folder.write_recipe(recipe, parts.labels)
         write_json(folder.environment_file, facts)
         if plan is not None:
@@ -333,39 +327,6 @@ def _compare_plan(folder: RunFolder, training: dict[str, Any]) -> None:
         plan = folder.read(folder.plan_file)
         if "memory" in plan:
             write_json(folder.plan_file, {**plan, "measured": measured_facts(plan, training)})
-
-
-def final_score(parts: Parts, folder: RunFolder, training: dict[str, Any]) -> None:
-    """Score the chosen checkpoint and write what reports read."""
-    settings, group = parts.recipe.evaluate, parts.ranks
-    load_weights(folder.best if settings.checkpoint == "best" else folder.last, parts.model)
-    kept = _examples([record.id for record in parts.validation], settings.examples)
-    if group.main:
-        shutil.rmtree(folder.examples, ignore_errors=True)
-    group.wait()
-
-    def keep(name: str, prediction: NDArray[np.uint8]) -> None:
-        if name in kept:
-            write_label_map(folder.examples / f"{name}.png", prediction, parts.labels.colors)
-
-    evaluation = parts.score(parts.validation, boundary=settings.boundary, on_image=keep)
-    if group.main:
-        write_records(folder.per_image_file, evaluation.records, len(parts.labels))
-        facts = evaluation_facts(
-            evaluation, parts.labels, split=parts.recipe.data.validation, checkpoint=settings.checkpoint
-        )
-        scored = under_protocol(facts, parts.recipe)
-        write_json(folder.metrics_file, {"training": training, "evaluation": scored})
-    group.wait()
-
-
-def _examples(ids: Sequence[str], count: int | None) -> set[str]:
-    """Return `count` ids, or all, evenly spread over the split: the same for every run on it."""
-    if count is None:
-        return set(ids)
-    if count == 0:
-        return set()
-    return {ids[i] for i in np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)}
 
 
 def _origin(recipe: Recipe, folder: RunFolder) -> RunFolder | None:

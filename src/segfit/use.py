@@ -10,17 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from segfit import config
-from segfit.config import PROTOCOLS, ProtocolName, Recipe
+from segfit.config import PROTOCOLS, CheckpointName, ProtocolName, Recipe
 from segfit.data import Record, Source, SourceMask
 from segfit.data.ade20k import published_labels
 from segfit.data.decode import read_image
 from segfit.data.files import IMAGE_SUFFIXES
 from segfit.errors import DataError, RecipeError, RunError, did_you_mean
 from segfit.evaluation.engine import write_label_map
-from segfit.evaluation.facts import evaluation_facts, scores_facts
-from segfit.evaluation.protocols import fit_of, segmentation_of, under_protocol
-from segfit.evaluation.records import write_records
-from segfit.folder import RunFolder
+from segfit.evaluation.facts import scores_facts
+from segfit.evaluation.protocols import fit_of, segmentation_of
+from segfit.folder import RunFolder, write_json
 from segfit.labels import select
 from segfit.models import MODELS
 from segfit.parts import (
@@ -31,15 +30,15 @@ from segfit.parts import (
     overridden,
     resolve,
 )
+from segfit.scoring import saving, score_checkpoint
 from segfit.ship.predict import Predictor, overlay
 from segfit.ship.submission import read_submission, score_submission, write_submission
 from segfit.training.checkpoint import load_weights
 from segfit.training.device import hardware
+from segfit.training.environment import command_line
 from segfit.training.parallel import ranks
 
 __all__ = ["HERE", "check_classes", "classes", "evaluate", "load", "opened", "predict", "score", "submit"]
-
-Checkpoint = Literal["best", "last"]
 
 
 def evaluate(
@@ -47,11 +46,14 @@ def evaluate(
     *,
     split: str | None = None,
     protocol: ProtocolName | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: CheckpointName | None = None,
     overrides: Sequence[str] = (),
     per_image: str | Path | None = None,
+    save: str | None = None,
 ) -> dict[str, Any]:
-    """Score a run and return the facts (as `metrics.json` holds them); the run folder stays as it is.
+    """Score a run and return the facts (as `metrics.json` holds them).
+
+    The run keeps the scores of its end; `save` puts others beside them, for ``compare`` and ``report``.
 
     Args:
         run: a run folder.
@@ -61,21 +63,50 @@ def evaluate(
         checkpoint: by default the recipe's choice.
         overrides: on the stored recipe: another ``data.root``, ``evaluate.resize``, ``train.device`` …
         per_image: file for the counts of each image, like the run folder's ``per_image.parquet``.
+        save: name under which the run keeps this evaluation; an earlier one of that name is replaced.
     """
     folder, recipe = opened(run, [*_under(protocol), *overrides])
     as_stored = split is None and protocol is None and checkpoint is None and not overrides
     _check_place(per_image, folder, as_stored=as_stored)
+    if save is not None:
+        if per_image is not None:
+            raise RecipeError("--per-image and --save exclude each other: what is saved has its per_image.parquet")
+        _check_savable(folder, save, overrides)
     chosen = checkpoint or recipe.evaluate.checkpoint
     with ranks(str(recipe.train.device)) as group:
         parts = Parts(recipe, group, folder.labels())
         check_classes(parts, folder)
         records = _split(parts.source, recipe, split)
-        load_weights(folder.best if chosen == "best" else folder.last, parts.model)
-        evaluation = parts.score(records, boundary=recipe.evaluate.boundary)
-        if per_image is not None and group.main:
-            write_records(Path(per_image), evaluation.records, len(parts.labels))
-        facts = evaluation_facts(evaluation, parts.labels, split=split or recipe.data.validation, checkpoint=chosen)
-        return under_protocol(facts, recipe)
+        name = split or recipe.data.validation
+        if save is None:
+            return score_checkpoint(parts, folder, records, split=name, checkpoint=chosen, per_image=per_image)
+        with saving(folder, save, group) as files:
+            facts = score_checkpoint(
+                parts,
+                folder,
+                records,
+                split=name,
+                checkpoint=chosen,
+                per_image=files.per_image,
+                examples=files.examples,
+            )
+            if group.main:
+                how = recipe.model_dump(mode="json", include={"data", "evaluate"})
+                write_json(files.facts, {"evaluation": facts, **how, "command": command_line()})
+        return facts
+
+
+def _check_savable(folder: RunFolder, name: str, overrides: Sequence[str]) -> None:
+    """Refuse, before anything is scored, what comparisons could not take for an evaluation of this run."""
+    folder.evaluation(name)
+    folder.metrics()
+    for word in overrides:
+        if not word.startswith(SCORING):
+            raise RecipeError(f"{word}: a saved evaluation differs in data and evaluate only: leave out one of both")
+
+
+SCORING = ("data.", "evaluate.", "train.")
+"""What an evaluation may change without being one of another model: images, how they are seen, where it computes."""
 
 
 def _under(protocol: ProtocolName | None) -> list[str]:
@@ -103,7 +134,7 @@ def _check_place(file: str | Path | None, folder: RunFolder, *, as_stored: bool)
         raise RunError(f"{file}: is in the run folder, whose scores are other ones: choose another place")
 
 
-def load(run: str | Path, *, checkpoint: Checkpoint | None = None, overrides: Sequence[str] = ()) -> Predictor:
+def load(run: str | Path, *, checkpoint: CheckpointName | None = None, overrides: Sequence[str] = ()) -> Predictor:
     """Return a function that segments images with a trained run.
 
     ``segfit.load("runs/unet")(image)`` takes an `(H, W, 3)` uint8 RGB array or a path and returns `(H, W)` uint8 train
@@ -161,7 +192,7 @@ def submit(
     code: Literal["pairs", "kaggle"] = "pairs",
     images: Sequence[str | Path] = (),
     split: str | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: CheckpointName | None = None,
     overrides: Sequence[str] = (),
 ) -> int:
     """Segment images and write their run-length codes, in the dataset's own class ids; return how many.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from run_folders import Fake, curve, edit_json, write_run
+from run_folders import Fake, curve, edit_json, save_evaluation, write_run
 from segfit.comparison.curves import Curves, learning_curves, overfit_epoch
 from segfit.comparison.facts import read_run
 from segfit.errors import RunError
@@ -65,10 +65,32 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         read_run(tmp_path / "nowhere")
 
 
-def test_a_run_without_evaluation_says_how_to_get_one(folder: Path) -> None:
-    edit_json(folder / "metrics.json", "evaluation", value=None)
-    with pytest.raises(RunError, match=r"no evaluation: score the run with: segfit evaluate .*run"):
-        read_run(folder)
+def test_a_saved_evaluation_takes_the_place_of_the_runs_own(folder: Path) -> None:
+    own = read_run(folder)
+    save_evaluation(folder, Fake(quality=0.3, window="sliding"), "tta")
+    saved = read_run(folder, "tta")
+    assert saved.score < own.score == read_run(folder).score
+    assert (own.evaluation.window, saved.evaluation.window) == ("whole", "sliding")
+    assert (own.recipe.evaluate.window, saved.recipe.evaluate.window) == ("whole", "sliding")
+    assert saved.recipe.model_copy(update={"evaluate": own.recipe.evaluate}) == own.recipe
+    assert saved.files.per_image == folder / "evaluations" / "tta" / "per_image.parquet"
+    assert saved.commands == (own.environment.command, saved.scoring)
+    assert (saved.training, saved.events) == (own.training, own.events)
+
+
+def test_an_evaluation_that_was_not_saved_is_named_with_the_way_to_get_it(folder: Path) -> None:
+    save_evaluation(folder, Fake(), "mmseg-flip")
+    with pytest.raises(RunError, match=r"no evaluation 'mmseg' \(did you mean 'mmseg-flip'\?\)") as error:
+        read_run(folder, "mmseg")
+    assert f"segfit evaluate {folder} --protocol mmseg --save mmseg" in str(error.value)
+    with pytest.raises(RunError, match=r"save one with: segfit evaluate \S+ --save tta$"):
+        read_run(folder, "tta")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "-a", ".hidden", "two words"])
+def test_a_name_that_is_no_folder_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(RunError, match="no name for an evaluation"):
+        read_run(folder, name)
 
 
 @pytest.mark.parametrize(

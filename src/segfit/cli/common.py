@@ -17,6 +17,7 @@ __all__ = [
     "PATH",
     "as_json",
     "checkpoint_option",
+    "evaluation_option",
     "main_rank",
     "overrides",
     "print_comparison",
@@ -40,6 +41,11 @@ runs_argument = click.argument("runs", metavar="RUN...", type=PATH, nargs=-1, re
 split_option = click.option("--split", help="Split to take [default: the recipe's validation split].")
 checkpoint_option = click.option(
     "--checkpoint", type=click.Choice(["best", "last"]), help="Weights to take [default: the recipe's choice]."
+)
+evaluation_option = click.option(
+    "--evaluation",
+    metavar="NAME",
+    help="Compare what segfit evaluate --save NAME kept [default: the scores of the runs' ends].",
 )
 
 

@@ -9,11 +9,12 @@ from segfit.cli.common import (
     PATH,
     as_json,
     checkpoint_option,
+    evaluation_option,
     main_rank,
     overrides,
-    print_comparison,
     run_argument,
     runs_argument,
+    show_comparison,
     show_json,
     split_option,
 )
@@ -34,6 +35,7 @@ __all__ = ["compare", "evaluate", "predict", "report", "score", "submit"]
 )
 @checkpoint_option
 @click.option("--per-image", type=PATH, help="Also write the counts of each image into this parquet file.")
+@click.option("--save", metavar="NAME", help="Keep the result in the run, for compare and report --evaluation NAME.")
 @as_json
 def evaluate(
     run: Path,
@@ -42,9 +44,10 @@ def evaluate(
     protocol: Any,
     checkpoint: Any,
     per_image: Path | None,
+    save: str | None,
     as_json: bool,
 ) -> None:
-    """Score a run; the run folder stays as it is.
+    """Score a run; the run keeps the scores of its end, and others under the name that --save gives them.
 
     KEY=VALUE changes the stored recipe, so other data can be scored (data.root=PATH), or the same in another way
     (evaluate.window=sliding, evaluate.flip=true).
@@ -57,7 +60,13 @@ def evaluate(
     from segfit.comparison.text import evaluation_text
 
     facts = use.evaluate(
-        run, split=split, protocol=protocol, checkpoint=checkpoint, overrides=overrides, per_image=per_image
+        run,
+        split=split,
+        protocol=protocol,
+        checkpoint=checkpoint,
+        overrides=overrides,
+        per_image=per_image,
+        save=save,
     )
     if not main_rank():
         return
@@ -73,16 +82,19 @@ def evaluate(
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @click.option("--csv", is_flag=True, help="Print CSV with raw numbers in base units.")
 @click.option("--latex", is_flag=True, help="Print LaTeX (booktabs).")
-def compare(runs: tuple[Path, ...], as_json: bool, markdown: bool, csv: bool, latex: bool) -> None:
+@evaluation_option
+def compare(
+    runs: tuple[Path, ...], evaluation: str | None, as_json: bool, markdown: bool, csv: bool, latex: bool
+) -> None:
     """Print the comparison table of several runs, best score first, with intervals and a verdict."""
     if as_json + markdown + csv + latex > 1:
         raise click.UsageError("--json, --markdown, --csv and --latex exclude each other: choose one")
-    if not (as_json or markdown or csv or latex):
-        print_comparison(list(runs), as_json=False)
-        return
     from segfit.comparison.comparing import compare as compare_runs
 
-    comparison = compare_runs(runs)
+    comparison = compare_runs(runs, evaluation=evaluation)
+    if not (as_json or markdown or csv or latex):
+        show_comparison(comparison, as_json=False)
+        return
     chosen = {
         comparison.to_json: as_json,
         comparison.to_markdown: markdown,
@@ -100,12 +112,13 @@ def compare(runs: tuple[Path, ...], as_json: bool, markdown: bool, csv: bool, la
     type=PATH,
     help="Folder for Markdown, LaTeX, tables and figures, too; those of an earlier report are replaced.",
 )
+@evaluation_option
 @as_json
-def report(runs: tuple[Path, ...], out: Path, tables: Path | None, as_json: bool) -> None:
+def report(runs: tuple[Path, ...], evaluation: str | None, out: Path, tables: Path | None, as_json: bool) -> None:
     """Write one self-contained HTML file about several runs."""
     from segfit.report.write import write_report
 
-    written = {"report": write_report(runs, out, tables)}
+    written = {"report": write_report(runs, out, tables, evaluation=evaluation)}
     if tables is not None:
         written["tables"] = tables
     if as_json:

@@ -9,7 +9,6 @@ from segfit.comparison.table import Group
 from segfit.errors import RunError
 from segfit.evaluation.metrics import scores
 from segfit.evaluation.records import Records, read_records
-from segfit.folder import RunFolder
 
 __all__ = ["Analysis"]
 
@@ -34,14 +33,13 @@ class Analysis:
         Raises:
             RunError: a file is missing or damaged, or runs were scored on different images.
         """
-        read = [read_records(RunFolder(run.path).per_image_file) for run in self.group.runs]
+        read = [read_records(run.files.per_image) for run in self.group.runs]
         first = read[0]
         for run, records in zip(self.group.runs, read, strict=True):
             # Scores are shares of whole numbers: the same records give the same digits.
             if abs(scores(records.total()).pixel_accuracy - run.evaluation.scores.pixel_accuracy) > EQUAL:
                 raise RunError(
-                    f"{run.path}: its per-image records are of another evaluation: write them again with: segfit "
-                    f"evaluate {run.path} --per-image {RunFolder(run.path).per_image_file}"
+                    f"{run.path}: its per-image records are of another evaluation: write them again with: {run.scoring}"
                 )
             if records.ids != first.ids or records.classes != first.classes:
                 raise RunError(

@@ -216,11 +216,12 @@ _WORDS = {
 }
 
 
-def compare(paths: Sequence[str | Path]) -> Comparison:
+def compare(paths: Sequence[str | Path], *, evaluation: str | None = None) -> Comparison:
     """Compare finished runs by what their folders say.
 
     Args:
         paths: run folders.
+        evaluation: name of the saved evaluation whose scores are compared; by default those of the runs' ends.
 
     Raises:
         RunError: no run at all, the same one twice, or what `read_run` raises.
@@ -231,7 +232,7 @@ def compare(paths: Sequence[str | Path]) -> Comparison:
     for path, place in zip(paths, resolved, strict=True):
         if resolved.count(place) > 1:
             raise RunError(f"{path}: named twice: name every run once")
-    runs = [read_run(path) for path in paths]
+    runs = [read_run(path, evaluation) for path in paths]
     members: dict[Protocol, list[Row]] = {}
     for number, (name, run) in enumerate(zip(_unique_names(runs), runs, strict=True)):
         row = Row(name=name, number=number, run=run, scores=run.evaluation.scores)

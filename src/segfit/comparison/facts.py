@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segfit.comparison.curves import Curves, ScoreName, learning_curves
-from segfit.config import ProtocolName, Recipe
+from segfit.config import CheckpointName, DataConfig, EvaluateConfig, ProtocolName, Recipe
 from segfit.errors import RunError
-from segfit.folder import RunFolder
+from segfit.folder import RunFolder, ScoreFiles
 from segfit.labels import LabelSpace
 
 __all__ = [
@@ -155,7 +155,7 @@ class Evaluation(_Facts):
     flip: bool = False
     boundary: Boundary | None = None
     calibration: Calibration | None = None
-    checkpoint: Literal["best", "last"]
+    checkpoint: CheckpointName
     seconds: Amount
     scores: Scores
     baseline: Scores
@@ -164,7 +164,14 @@ class Evaluation(_Facts):
 
 class _Metrics(_Facts):
     training: Training
-    evaluation: Evaluation | None = None
+    evaluation: Evaluation
+
+
+class _Saved(_Facts):
+    evaluation: Evaluation
+    data: DataConfig
+    evaluate: EvaluateConfig
+    command: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +180,13 @@ class RunFacts:
 
     Attributes:
         path: the run folder.
-        recipe: the resolved recipe.
+        recipe: the resolved recipe; ``data`` and ``evaluate`` as they were for this evaluation.
         labels: the label space.
         environment: versions, device, command and dataset.
         training: time, memory and size.
         evaluation: scores of the model that was kept.
+        files: where what belongs to the evaluation is.
+        commands: what was typed: to train, and to score where that came later.
         events: the lines of ``events.jsonl``, in order, a torn last line left out.
     """
 
@@ -187,6 +196,8 @@ class RunFacts:
     environment: Environment
     training: Training
     evaluation: Evaluation
+    files: ScoreFiles
+    commands: tuple[str, ...]
     events: tuple[dict[str, Any], ...]
 
     @property
@@ -206,6 +217,12 @@ class RunFacts:
         return device if ranks == 1 else f"{ranks} x {device}"
 
     @property
+    def scoring(self) -> str:
+        """The command that writes the per-image records of the evaluation."""
+        again = f"segfit evaluate {self.path} --per-image {self.files.per_image}"
+        return self.commands[1] if len(self.commands) > 1 else again
+
+    @property
     def soup(self) -> bool:
         """It is an average of trainings, not one more of them."""
         return RunFolder(self.path).soup_file.is_file()
@@ -216,26 +233,37 @@ class RunFacts:
         return learning_curves(self.events)
 
 
-def read_run(path: str | Path) -> RunFacts:
+def read_run(path: str | Path, evaluation: str | None = None) -> RunFacts:
     """Read a finished run's folder.
 
+    Args:
+        path: the run folder.
+        evaluation: name of a saved evaluation whose scores are wanted; None for those of the run's end.
+
     Raises:
-        RunError: no such folder, not a run, not finished, not evaluated, or a damaged file.
+        RunError: no such folder, not a run, not finished, no evaluation of that name, or a damaged file.
     """
     folder = RunFolder(path).open()
     metrics = _checked(_Metrics, folder.metrics(), folder.metrics_file)
-    if metrics.evaluation is None:
-        raise RunError(f"{folder.metrics_file}: no evaluation: score the run with: segfit evaluate {folder.path}")
+    environment = _checked(Environment, folder.read(folder.environment_file), folder.environment_file)
+    recipe, scored, files, commands = folder.recipe(), metrics.evaluation, folder.own, [environment.command]
+    if evaluation is not None:
+        files = folder.saved(evaluation)
+        saved = _checked(_Saved, folder.read(files.facts), files.facts)
+        recipe = recipe.model_copy(update={"data": saved.data, "evaluate": saved.evaluate})
+        scored, commands = saved.evaluation, [*commands, saved.command]
     labels = folder.labels()
-    if [entry.name for entry in metrics.evaluation.per_class] != list(labels.names):
-        raise RunError(f"{folder.metrics_file}: its classes are not those of labels.json: evaluate the run again")
+    if [entry.name for entry in scored.per_class] != list(labels.names):
+        raise RunError(f"{files.facts}: its classes are not those of labels.json: evaluate the run again")
     return RunFacts(
         path=folder.path,
-        recipe=folder.recipe(),
+        recipe=recipe,
         labels=labels,
-        environment=_checked(Environment, folder.read(folder.environment_file), folder.environment_file),
+        environment=environment,
         training=metrics.training,
-        evaluation=metrics.evaluation,
+        evaluation=scored,
+        files=files,
+        commands=tuple(commands),
         events=tuple(_read_events(folder.events_file)),
     )
 

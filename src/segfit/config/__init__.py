@@ -14,6 +14,7 @@ from segfit.config.sameness import adopt_settled, check_same
 from segfit.config.schema import json_schema
 from segfit.config.sections import (
     AugmentConfig,
+    CheckpointName,
     Component,
     DataConfig,
     EvaluateConfig,
@@ -31,6 +32,7 @@ __all__ = [
     "PRESETS",
     "PROTOCOLS",
     "AugmentConfig",
+    "CheckpointName",
     "Component",
     "DataConfig",
     "EvaluateConfig",

@@ -9,6 +9,7 @@ from segfit.config.protocols import ProtocolName
 
 __all__ = [
     "AugmentConfig",
+    "CheckpointName",
     "Component",
     "DataConfig",
     "EvaluateConfig",
@@ -21,6 +22,9 @@ __all__ = [
     "Section",
     "TrainConfig",
 ]
+
+CheckpointName = Literal["best", "last"]
+"""Which weights of a run: those that scored best, or those of its end."""
 
 Rest = Literal["ignore", "other", "most-common"]
 """What becomes of the classes that are not selected: not scored, one extra class, or the most common class."""
@@ -258,7 +262,7 @@ class EvaluateConfig(Section):
     """Test-time augmentation: the mirrored input is seen, too."""
     score: Literal["dice", "miou"] = "dice"
     """Which metric chooses the best checkpoint and sorts tables: macro Dice or mean IoU over the classes that occur."""
-    checkpoint: Literal["best", "last"] = "best"
+    checkpoint: CheckpointName = "best"
     """Which checkpoint is scored when training ends (the paper scored the last one)."""
     boundary: Annotated[float, Field(gt=0, le=0.5)] = 0.02
     """Distance within which boundary IoU and boundary F are measured, as a share of the image's diagonal."""

@@ -63,18 +63,19 @@ class Report:
         return f"{len(self.parts)} comparisons, not one"
 
 
-def build_report(paths: Sequence[str | Path]) -> Report:
+def build_report(paths: Sequence[str | Path], *, evaluation: str | None = None) -> Report:
     """Compare finished runs and put in words, tables and figures what follows.
 
     A section that cannot be made, because a dataset is gone or a run kept no records, says why in its place.
 
     Args:
         paths: run folders.
+        evaluation: as in `compare`.
 
     Raises:
         RunError: what `compare` raises.
     """
-    comparison = compare(paths)
+    comparison = compare(paths, evaluation=evaluation)
     parts = tuple(_part(number, analysis) for number, analysis in enumerate(comparison.analyses, 1))
     across = _sections(ACROSS, comparison)
     if len(parts) == 1:

@@ -94,7 +94,7 @@ class Album:
 
     def kept(self, ids: Sequence[str]) -> NDArray[np.bool_]:
         """Return which run kept a prediction of which image: `(runs, ids)`."""
-        folders = [os.fspath(run.path / "examples") for run in self.runs]
+        folders = [os.fspath(run.files.examples) for run in self.runs]
         there = [[os.path.isfile(f"{folder}/{name}.png") for name in ids] for folder in folders]  # noqa: PTH113
         return np.array(there, dtype=np.bool_).reshape(len(folders), len(ids))
 
@@ -118,7 +118,7 @@ class Album:
         scene = Example(id=name, image=image, truth=truth, predictions=(), labels=labels)
         scene = scene if self.squashed is None else scene.resized(*self.squashed)
         wanted = range(len(self.runs)) if runs is None else runs
-        files = [run.path / "examples" / f"{name}.png" for run in self.runs]
+        files = [run.files.examples / f"{name}.png" for run in self.runs]
         predictions = [
             _read_prediction(file, scene.truth, labels) if position in wanted and file.is_file() else None
             for position, file in enumerate(files)

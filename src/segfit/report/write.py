@@ -26,13 +26,16 @@ Files = dict[str, str | bytes]
 """Contents by file name."""
 
 
-def write_report(paths: Sequence[str | Path], out: str | Path, tables: str | Path | None = None) -> Path:
+def write_report(
+    paths: Sequence[str | Path], out: str | Path, tables: str | Path | None = None, *, evaluation: str | None = None
+) -> Path:
     """Write one self-contained HTML file about finished runs.
 
     Args:
         paths: run folders.
         out: the file; its folder is made.
         tables: a folder for what `write_tables` writes; None: only the page.
+        evaluation: as in `compare`.
 
     Returns:
         The path of the file.
@@ -44,7 +47,7 @@ def write_report(paths: Sequence[str | Path], out: str | Path, tables: str | Pat
     file, folder = _page(Path(out)), None if tables is None else _folder(Path(tables))
     if file == folder:
         raise RunError(f"{file}: the page and the folder of tables need different names")
-    report = build_report(paths)
+    report = build_report(paths, evaluation=evaluation)
     files = {} if folder is None else _files(report)
     with _writing(file, html(report)):
         # The page takes its place last: where it is, everything is.
@@ -69,7 +72,7 @@ def write_results(report: Report, folder: str | Path) -> Path:
     return file
 
 
-def write_tables(paths: Sequence[str | Path], folder: str | Path) -> Path:
+def write_tables(paths: Sequence[str | Path], folder: str | Path, *, evaluation: str | None = None) -> Path:
     """Write what a paper needs into a folder.
 
     ``report.md`` and ``report.tex`` are the whole report; ``table.md``, ``.csv``, ``.tex`` and ``.json`` the table of
@@ -84,7 +87,7 @@ def write_tables(paths: Sequence[str | Path], folder: str | Path) -> Path:
         RunError: the folder is a run, holds what is not of a report or cannot be written, or what `compare` raises.
     """
     folder = _folder(Path(folder))
-    return _write_files(_files(build_report(paths)), folder, BESIDE)
+    return _write_files(_files(build_report(paths, evaluation=evaluation)), folder, BESIDE)
 
 
 # --- places ----------------------------------------------------------------------------------------------------------

@@ -3,18 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from segfit.comparison.facts import RunFacts, read_run
-from segfit.config import Recipe
+from segfit.config import CheckpointName, Recipe
 from segfit.errors import RecipeError, RunError
 from segfit.folder import RunFolder
 from segfit.training.checkpoint import open_weights
 from segfit.use import opened
 
 __all__ = ["Ingredient", "ancestors", "check_alike", "open_ingredients", "parse_ingredient"]
-
-Checkpoint = Literal["best", "last"]
 
 FREE = {
     "data.train",
@@ -44,7 +42,7 @@ class Ingredient:
     """
 
     folder: RunFolder
-    checkpoint: Checkpoint
+    checkpoint: CheckpointName
     facts: RunFacts
     recipe: Recipe
 
@@ -64,7 +62,7 @@ class Ingredient:
         return self.folder.path.resolve(), self.checkpoint
 
 
-def parse_ingredient(word: str | Path) -> tuple[Path, Checkpoint | None]:
+def parse_ingredient(word: str | Path) -> tuple[Path, CheckpointName | None]:
     """Return the folder and the checkpoint that ``RUN``, ``RUN:last`` or ``RUN:best`` name."""
     folder, colon, checkpoint = str(word).rpartition(":")
     if colon and checkpoint == "best":

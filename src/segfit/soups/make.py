@@ -16,7 +16,7 @@ from segfit.config import Recipe
 from segfit.errors import Interrupted, RecipeError, RunError, did_you_mean
 from segfit.folder import RunFolder, write_json
 from segfit.parts import Parts
-from segfit.run import final_score
+from segfit.scoring import final_score
 from segfit.soups.costs import training_facts
 from segfit.soups.greedy import greedy, uniform
 from segfit.soups.ingredients import Ingredient, open_ingredients

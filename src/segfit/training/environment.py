@@ -23,7 +23,12 @@ from segfit.folder import RunFolder
 from segfit.training.device import convolutions, device_name, hardware
 from segfit.training.parallel import Ranks
 
-__all__ = ["check_data", "describe"]
+__all__ = ["check_data", "command_line", "describe"]
+
+
+def command_line() -> str:
+    """Return the command that this process was started with, to be pasted."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def describe(group: Ranks, splits: Mapping[str, Sequence[Record]], cache: Path | None) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def describe(group: Ranks, splits: Mapping[str, Sequence[Record]], cache: Path |
         "git": _git_state(),
         "platform": platform.platform(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command_line(),
         "dataset": {
             **{name: len(records) for name, records in splits.items()},
             "fingerprint": fingerprint([record for records in splits.values() for record in records]),

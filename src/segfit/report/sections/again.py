@@ -15,7 +15,7 @@ def again(analysis: Analysis) -> Section:
     group = analysis.group
     commands = Commands(
         tuple(
-            Command(title=row.name, command=run.environment.command, remark=_remark(run), run=row.number)
+            Command(title=row.name, command="\n".join(run.commands), remark=_remark(run), run=row.number)
             for row, run in zip(group.rows, group.runs, strict=True)
         )
     )
