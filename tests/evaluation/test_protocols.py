@@ -56,6 +56,19 @@ def test_what_is_locked_cannot_be_chosen(protocol, resize) -> None:
         resolved(f"evaluate.protocol={protocol}", f"evaluate.resize={resize}")
 
 
+WINDOWS = ["evaluate.window=sliding", "evaluate.weighting=gaussian"]
+
+
+def test_windows_that_change_nothing_are_no_other_way_of_scoring(trained) -> None:
+    squashed = ["evaluate.resize=squash"]
+    whole, windows = (segfit.evaluate(trained, overrides=[*squashed, *more]) for more in ([], WINDOWS))
+    assert {**windows, "seconds": 0, "loss": 0} == {**whole, "seconds": 0, "loss": 0}
+    larger = protocol_facts(resolved(*squashed, *WINDOWS, "evaluate.scales=[1, 1.5]"))
+    assert (larger["window"], larger["weighting"], larger["overlap"]) == ("sliding", "gaussian", 1 / 3)
+    longer = protocol_facts(resolved("evaluate.resize=short-side", *WINDOWS))
+    assert (longer["window"], longer["weighting"]) == ("sliding", "gaussian")
+
+
 @given(st.tuples(SIDES, SIDES), st.floats(0.25, 2.0))
 def test_scales_multiply_the_input_size(source, scale) -> None:
     fit = Fit((512, 512), "squash")

@@ -53,15 +53,19 @@ def segmentation_of(recipe: Recipe, model: Segmenter, device: torch.device) -> S
 
 
 def protocol_facts(recipe: Recipe) -> dict[str, Any]:
-    """Return how a resolved recipe has models scored, JSON-ready: what scores must share to be compared."""
+    """Return how a resolved recipe has models scored, JSON-ready: what scores must share to be compared.
+
+    What was done counts, not what was asked for: an input that is no larger than a window is seen whole.
+    """
     settings = recipe.evaluate
-    sliding = settings.window == "sliding"
+    one_window = settings.resize == "squash" and max(settings.scales) <= 1
+    sliding = settings.window == "sliding" and not one_window
     return {
         "protocol": settings.protocol,
         "resize": settings.resize,
-        "window": settings.window,
+        "window": "sliding" if sliding else "whole",
         "overlap": settings.overlap if sliding else None,
-        "weighting": settings.weighting,
+        "weighting": settings.weighting if sliding else "uniform",
         "scales": list(settings.scales),
         "flip": settings.flip,
     }
