@@ -12,6 +12,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AHEAD = 32
+"""How many results wait in memory, where nobody says."""
+
 MOST = 16
 
 
@@ -21,12 +23,14 @@ def start_threads(count: int | None) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count or min(MOST, os.cpu_count() or 1))
 
 
-def in_order(threads: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield the result for each item; at most `AHEAD` of them wait in memory, however slowly they are taken."""
+def in_order(
+    threads: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], ahead: int = AHEAD
+) -> Iterator[R]:
+    """Yield the result for each item; at most `ahead` of them wait in memory, however slowly they are taken."""
     waiting: deque[Future[R]] = deque()
     for item in items:
         waiting.append(threads.submit(work, item))
-        if len(waiting) >= AHEAD:
+        if len(waiting) >= ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

@@ -1,7 +1,7 @@
 """Scoring a model: counts in integers, the same batches and so the same numbers for any number of ranks."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from segfit.data.loader import EvalLoader, EvalSample
+from segfit.data.parallel import in_order, start_threads
 from segfit.evaluation.batching import by_shape
 from segfit.evaluation.boundary import BoundaryCounts, boundary_counts
 from segfit.evaluation.calibration import EVERY, Calibration, calibration_counts
@@ -71,7 +72,8 @@ def evaluate_model(
         ranks: this process among its peers.
         loss: computed, too, if given.
         boundary: look closer: at boundaries within this share of the image's diagonal, and at confidences.
-        on_image: called with the id and the predicted `(H, W)` train ids of each image of this rank.
+        on_image: called with the id and the predicted `(H, W)` train ids of each image of this rank, in a thread of
+            its own.
         between: called before each batch; what it raises ends the evaluation.
 
     Raises:
@@ -80,48 +82,113 @@ def evaluate_model(
     started = time.perf_counter()
     training = segment.model.training
     segment.model.eval()
-    tally = _Tally(len(labels), ranks.device, None if boundary is None else _Closer(len(labels), boundary))
-    try:
+    tally = _Tally(len(labels), None if boundary is None else _Closer.none(len(labels), boundary))
+    measures = _Measures(loss, ranks.device)
+
+    def seen() -> Iterator[_Seen]:
         for samples in by_shape(loader, loader.batch, _shapes, ahead=loader.ahead):
             between()
-            sizes = [(sample.mask.shape[0], sample.mask.shape[1]) for sample in samples]
-            measure = None if loss is None else _LossAndWeight(loss, samples, ranks.device)
-            found = segment([sample.images for sample in samples], sizes, measure, every=tally.every)
-            for value in found.measured:
-                tally.loss += value
-            for i, (sample, prediction) in enumerate(zip(samples, found.maps, strict=True)):
-                tally.add(sample, prediction, found.seconds[i], found.confidence[i] if found.confidence else None)
-                if on_image is not None:
-                    on_image(sample.id, prediction.to(torch.uint8).cpu().numpy())
+            yield from _segmented(segment, samples, measures, every=None if boundary is None else EVERY)
+
+    def count(one: _Seen) -> _Counted:
+        if on_image is not None:
+            on_image(one.sample.id, one.prediction)
+        return _Counted.of(one, len(labels), boundary)
+
+    try:
+        # Beside the forward passes, whose processor would wait for it otherwise.
+        with start_threads(1) as beside:
+            for counted in in_order(beside, count, seen(), ahead=WAITING):
+                tally.add(counted)
     finally:
         segment.model.train(training)
-    return tally.total(ranks, loader.ids, started)
+    return tally.total(ranks, measures.total, loader.ids, started)
+
+
+WAITING = 4
+"""How many label maps wait in memory to be counted."""
 
 
 def _shapes(sample: EvalSample) -> tuple[tuple[int, ...], ...]:
     return tuple(image.shape for image in sample.images)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """An image, its `(H, W)` map of train ids, how long the model took, and how sure it is at some pixels."""
+
+    sample: EvalSample
+    prediction: Mask
+    seconds: float
+    confidence: NDArray[np.float32] | None
+
+
+def _segmented(
+    segment: Segmentation, samples: Sequence[EvalSample], measures: "_Measures", *, every: int | None
+) -> Iterator[_Seen]:
+    """Segment samples of one shape and bring the maps to the host."""
+    sizes = [(sample.mask.shape[0], sample.mask.shape[1]) for sample in samples]
+    found = segment([sample.images for sample in samples], sizes, measures.of(samples), every=every)
+    measures.add(found.measured)
+    for i, (sample, prediction) in enumerate(zip(samples, found.maps, strict=True)):
+        yield _Seen(
+            sample=sample,
+            prediction=prediction.to(torch.uint8).cpu().numpy(),
+            seconds=found.seconds[i],
+            confidence=found.confidence[i].cpu().numpy() if found.confidence else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Closer:
-    """Boundaries and confidences.
+    """Boundaries and confidences, of an image or of many."""
 
-    Args:
-        classes: K.
-        distance: of boundaries, as a share of an image's diagonal.
-    """
+    boundary: BoundaryCounts
+    calibration: Calibration
 
-    def __init__(self, classes: int, distance: float) -> None:
-        self.classes, self.distance = classes, distance
-        self.boundary = BoundaryCounts.none(classes, distance)
-        self.calibration = Calibration.none()
+    @classmethod
+    def none(cls, classes: int, distance: float) -> "_Closer":
+        """Return those of no image."""
+        return cls(boundary=BoundaryCounts.none(classes, distance), calibration=Calibration.none())
 
-    def add(self, mask: Mask, prediction: Mask, confidence: NDArray[np.float32]) -> tuple[BoundaryCounts, float | None]:
-        """Count an image; return its boundaries and its mean confidence."""
-        boundary = boundary_counts(mask, prediction, self.classes, self.distance)
-        calibration = calibration_counts(mask[::EVERY, ::EVERY], prediction[::EVERY, ::EVERY], confidence)
-        self.boundary += boundary
-        self.calibration += calibration
-        return boundary, calibration.mean_confidence
+    @classmethod
+    def of(cls, seen: _Seen, classes: int, distance: float) -> "_Closer":
+        """Count an image."""
+        assert seen.confidence is not None, "it was asked for"
+        mask, found = seen.sample.mask, seen.prediction
+        return cls(
+            boundary=boundary_counts(mask, found, classes, distance),
+            calibration=calibration_counts(mask[::EVERY, ::EVERY], found[::EVERY, ::EVERY], seen.confidence),
+        )
+
+    def __add__(self, other: "_Closer") -> "_Closer":
+        return _Closer(boundary=self.boundary + other.boundary, calibration=self.calibration + other.calibration)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Counted:
+    """What an image adds to the counts, and its record."""
+
+    confusion: NDArray[np.int64]
+    closer: _Closer | None
+    record: ImageRecord
+
+    @classmethod
+    def of(cls, seen: _Seen, classes: int, distance: float | None) -> "_Counted":
+        """Count an image; boundaries and confidences, too, where there is a distance."""
+        mask = seen.sample.mask
+        confusion = confusion_matrix(torch.from_numpy(mask), torch.from_numpy(seen.prediction), classes).numpy()
+        closer = None if distance is None else _Closer.of(seen, classes, distance)
+        record = ImageRecord(
+            id=seen.sample.id,
+            height=mask.shape[0],
+            width=mask.shape[1],
+            seconds=seen.seconds,
+            confusion=SparseConfusion.of(confusion),
+            boundary=None if closer is None else SparseBoundary.of(closer.boundary),
+            confidence=None if closer is None else closer.calibration.mean_confidence,
+        )
+        return cls(confusion=confusion, closer=closer, record=record)
 
 
 class _Tally:
@@ -129,56 +196,36 @@ class _Tally:
 
     Args:
         classes: K.
-        device: where predictions are.
-        closer: counts boundaries and confidences; None where nobody asks for them.
+        closer: no boundaries and confidences; None where nobody asks for them.
     """
 
-    def __init__(self, classes: int, device: torch.device, closer: _Closer | None) -> None:
-        self.classes, self.device, self.closer = classes, device, closer
-        self.confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
-        self.loss = torch.zeros(2, dtype=torch.float64, device=device)
+    def __init__(self, classes: int, closer: _Closer | None) -> None:
+        self.confusion = np.zeros((classes, classes), np.int64)
+        self.closer = closer
         self.records: list[ImageRecord] = []
 
-    @property
-    def every(self) -> int | None:
-        """At which rows and columns confidences are wanted."""
-        return None if self.closer is None else EVERY
+    def add(self, counted: _Counted) -> None:
+        """Take in an image."""
+        self.confusion += counted.confusion
+        if self.closer is not None and counted.closer is not None:
+            self.closer += counted.closer
+        self.records.append(counted.record)
 
-    def add(self, sample: EvalSample, prediction: Tensor, seconds: float, confidence: Tensor | None) -> None:
-        """Count an image."""
-        confusion = confusion_matrix(torch.from_numpy(sample.mask).to(self.device), prediction, self.classes)
-        self.confusion += confusion
-        boundary, mean = None, None
-        if self.closer is not None:
-            assert confidence is not None, "it was asked for"
-            found = prediction.to(torch.uint8).cpu().numpy()
-            boundary, mean = self.closer.add(sample.mask, found, confidence.cpu().numpy())
-        self.records.append(
-            ImageRecord(
-                id=sample.id,
-                height=sample.mask.shape[0],
-                width=sample.mask.shape[1],
-                seconds=seconds,
-                confusion=SparseConfusion.of(confusion.cpu().numpy()),
-                boundary=None if boundary is None else SparseBoundary.of(boundary),
-                confidence=mean,
-            )
-        )
-
-    def total(self, ranks: Ranks, ids: Sequence[str], started: float) -> Evaluation:
-        """Return what all ranks counted; `ids` are those of the split, in its order."""
-        total, weight = ranks.sum(self.loss).tolist()
+    def total(self, ranks: Ranks, loss: Tensor, ids: Sequence[str], started: float) -> Evaluation:
+        """Return what all ranks counted; `loss` is this rank's, and `ids` are those of the split, in its order."""
+        total, weight = ranks.sum(loss).tolist()
         place = {name: i for i, name in enumerate(ids)}
         records = [record for share in ranks.gather(self.records) for record in share]
-        closer = ranks.gather(self.closer)
-        first, *others = [share for share in closer if share is not None] or [None]
+        first, *others = [share for share in ranks.gather(self.closer) if share is not None] or [None]
+        closer = None if first is None else sum(others, first)
+        confusion = torch.from_numpy(self.confusion).to(ranks.device)
         return Evaluation(
-            confusion=ranks.sum(self.confusion).cpu().numpy(),
+            confusion=ranks.sum(confusion).cpu().numpy(),
             loss=total / max(weight, 1.0),
             records=sorted(records, key=lambda record: place[record.id]),
             seconds=time.perf_counter() - started,
-            boundary=None if first is None else sum((share.boundary for share in others), first.boundary),
-            calibration=None if first is None else sum((share.calibration for share in others), first.calibration),
+            boundary=None if closer is None else closer.boundary,
+            calibration=None if closer is None else closer.calibration,
         )
 
 
@@ -189,6 +236,28 @@ def write_label_map(path: Path, mask: NDArray[np.uint8], colors: Sequence[tuple[
     path.parent.mkdir(parents=True, exist_ok=True)
     # Nearly as small as it gets, in a tenth of the time that the smallest file takes.
     picture.save(path, compress_level=3)
+
+
+class _Measures:
+    """The loss of the images that a rank has seen.
+
+    Args:
+        loss: None: nothing is measured.
+        device: where outputs are.
+    """
+
+    def __init__(self, loss: Loss | None, device: torch.device) -> None:
+        self.loss = loss
+        self.total = torch.zeros(2, dtype=torch.float64, device=device)
+
+    def of(self, samples: Sequence[EvalSample]) -> "_LossAndWeight | None":
+        """Return what measures a forward pass over samples."""
+        return None if self.loss is None else _LossAndWeight(self.loss, samples, self.total.device)
+
+    def add(self, measured: Sequence[Tensor]) -> None:
+        """Take in what was measured."""
+        for value in measured:
+            self.total += value
 
 
 class _LossAndWeight:
