@@ -65,6 +65,8 @@ def evaluate(
         per_image: file for the counts of each image, like the run folder's ``per_image.parquet``.
         save: name under which the run keeps this evaluation; an earlier one of that name is replaced.
     """
+    if protocol is not None and any(word.startswith("evaluate.protocol=") for word in overrides):
+        raise RecipeError("--protocol and evaluate.protocol exclude each other: say it once")
     folder, recipe = opened(run, [*_under(protocol), *overrides])
     as_stored = split is None and protocol is None and checkpoint is None and not overrides
     _check_place(per_image, folder, as_stored=as_stored)
@@ -130,8 +132,10 @@ def _check_place(file: str | Path | None, folder: RunFolder, *, as_stored: bool)
     if place.is_dir() or not place.parent.is_dir():
         reason = "is a folder" if place.is_dir() else "its folder does not exist"
         raise RunError(f"{file}: {reason}: name a file in an existing folder, for example per_image.parquet")
-    if place.is_relative_to(folder.path.resolve()) and not as_stored:
+    if place == folder.per_image_file.resolve() and not as_stored:
         raise RunError(f"{file}: is in the run folder, whose scores are other ones: choose another place")
+    if place.is_relative_to(folder.path.resolve()) and place != folder.per_image_file.resolve():
+        raise RunError(f"{file}: is in the run folder, which keeps its own files: choose another place")
 
 
 def load(run: str | Path, *, checkpoint: CheckpointName | None = None, overrides: Sequence[str] = ()) -> Predictor:
@@ -180,9 +184,14 @@ def predict(
         write_label_map(target, mask, predictor.labels.colors)
         if with_overlay:
             picture = overlay(image, mask, predictor.labels.colors)
-            cv2.imwrite(str(target.with_suffix(".overlay.jpg")), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+            _write_jpeg(target.with_suffix(".overlay.jpg"), picture)
         written.append(target)
     return written
+
+
+def _write_jpeg(file: Path, picture: NDArray[np.uint8]) -> None:
+    encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+    file.write_bytes(encoded.tobytes())
 
 
 def submit(
@@ -346,15 +355,29 @@ HERE = ["train.device=auto", "train.precision=auto", "train.workers=null"]
 """Overrides that fit a recipe to this machine: for what follows training it does not matter where that was."""
 
 
-def opened(run: str | Path, overrides: Sequence[str]) -> tuple[RunFolder, Recipe]:
+READ = ("augment.size", "data.", "evaluate.", "train.channels_last", "train.device", "train.precision", "train.workers")
+"""What the verbs of this file read of a recipe: images, how they are seen, and where it is computed."""
+
+UNREAD = ("data.cache", "data.limit_train", "data.sampling")
+"""What they do not, though its section is read."""
+
+
+def opened(
+    run: str | Path, overrides: Sequence[str], *, read: tuple[str, ...] = READ, unread: tuple[str, ...] = UNREAD
+) -> tuple[RunFolder, Recipe]:
     """Return a run and its recipe, fit for this machine: where it was trained does not matter any more.
+
+    Args:
+        run: a run folder.
+        overrides: on the stored recipe.
+        read: fields, or ``section.``, that the caller reads; to change another one is an error.
+        unread: fields of these sections that it does not read.
 
     Raises:
         RecipeError: an override is wrong, or changes the training, which is over.
     """
     folder = RunFolder(run).open()
     stored = folder.recipe()
-    _check_changes(overrides)
     here = [*HERE]
     if any(stored.train.precision in native for native in hardware().precisions.values()):
         here.remove("train.precision=auto")  # the same arithmetic as in training, where this machine has it
@@ -365,14 +388,8 @@ def opened(run: str | Path, overrides: Sequence[str]) -> tuple[RunFolder, Recipe
     if asked and asked[-1] != stored.evaluate.protocol:
         # What the stored recipe says of it was derived under another protocol.
         here.append("evaluate.resize=null")
-    return folder, resolve(overridden(stored, [*here, *overrides]))
-
-
-OVER = ("optim.", "train.epochs", "train.steps", "train.seed", "train.ema", "train.accumulate", "train.continue_from")
-"""What only a training depends on."""
-
-
-def _check_changes(overrides: Sequence[str]) -> None:
+    changed = overridden(stored, [*here, *overrides])
     for word in overrides:
-        if word.startswith(OVER):
+        if not word.startswith(read) or word.startswith(unread):
             raise RecipeError(f"{word}: the run is trained already, this changes nothing: leave it out")
+    return folder, resolve(changed)

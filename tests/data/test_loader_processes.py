@@ -169,3 +169,36 @@ def running(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_while_processes_are_started_is_not_lost(source: Noted, number: signal.Signals) -> None:
+    # What is raised in a hook of a fork is lost, and a signal that comes during the fork is handled in the first hook.
+    class Told(Exception):
+        pass
+
+    def told(*_: object) -> None:
+        raise Told
+
+    kills = [True]
+
+    def kill() -> None:
+        if kills:
+            kills.clear()
+            os.kill(os.getpid(), number)
+            for _ in range(1000):
+                pass
+
+    os.register_at_fork(after_in_parent=kill)
+    before = signal.signal(number, told)
+    try:
+        loader = evaluation(source, workers=2)
+        with pytest.raises(Told):
+            list(loader)
+        assert signal.getsignal(number) is told
+    finally:
+        kills.clear()
+        signal.signal(number, before)

@@ -79,7 +79,6 @@ def test_it_is_not_trained_on(soup, cli, tmp_path, tiny):
     [
         (["nowhere", "--out", "x"], "nowhere: no such run folder"),
         (["data.root=x", "--out", "x"], "name the runs that the soup is made of"),
-        (["a", "optim.lr=3", "--out", "x"], "optim.lr=3: has no effect on a soup"),
         (["a"], "Missing option '--out'"),
         (["a", "--how", "salty", "--out", "x"], "'salty'"),
     ],

@@ -1,5 +1,6 @@
 """Samples of one shape come together, each once, and what shares a batch depends on few samples."""
 
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 
@@ -45,6 +46,35 @@ def test_no_more_than_so_many_groups_are_held(groups, batch, ahead) -> None:
     for found in by_shape(watched(), batch, shape_of, ahead=ahead):
         done += len(found)
     assert done == read
+
+
+class Sample:
+    """Something that can be watched as long as it lives."""
+
+    def __init__(self, shape: str) -> None:
+        self.shape = shape
+
+
+@given(
+    shapes=st.lists(st.sampled_from("aaab"), min_size=1, max_size=80), batch=st.integers(1, 5), ahead=st.integers(1, 4)
+)
+def test_what_was_given_away_is_not_kept(shapes, batch, ahead) -> None:
+    alive: set[int] = set()
+
+    def watched() -> Iterator[list[Sample]]:
+        for number, start in enumerate(range(0, len(shapes), batch)):
+            group = [Sample(shape) for shape in shapes[start : start + batch]]
+            for sample in group:
+                alive.add(id(sample))
+                weakref.finalize(sample, alive.discard, id(sample))
+            del sample
+            # Groups of this block, and the batch that the loop below still holds.
+            assert len(alive) <= (number % ahead + 1) * batch + batch
+            yield group
+            del group
+
+    for _ in by_shape(watched(), batch, lambda sample: sample.shape, ahead=ahead):
+        pass
 
 
 @given(groups=GROUPS, batch=st.integers(1, 5), ahead=st.integers(1, 4), world=st.integers(1, 3))

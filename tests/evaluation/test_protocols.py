@@ -133,6 +133,11 @@ def test_the_protocol_of_the_run_changes_nothing(trained, tmp_path) -> None:
     [
         ("optim.lr=3", "the run is trained already, this changes nothing"),
         ("train.epochs=9", "the run is trained already, this changes nothing"),
+        ("train.batch=3", "the run is trained already, this changes nothing"),
+        ("labels.top=2", "the run is trained already, this changes nothing"),
+        ("loss.name=dice", "the run is trained already, this changes nothing"),
+        ("data.sampling=rare", "the run is trained already, this changes nothing"),
+        ("evaluate.windows=sliding", "did you mean 'window'"),
         ("evaluate.weighting=gaussian", "weighting is of windows: say window: sliding"),
         ("evaluate.scales=[1, 1]", "scales names one twice: 1, 1"),
         ("evaluate.scales=[.inf]", "less than or equal to 8"),
@@ -142,6 +147,20 @@ def test_the_protocol_of_the_run_changes_nothing(trained, tmp_path) -> None:
 def test_what_would_be_ignored_or_absurd_is_refused(trained, override, message) -> None:
     with pytest.raises(RecipeError, match=message):
         segfit.evaluate(trained, overrides=[override])
+
+
+def test_two_protocols_are_one_too_many(trained) -> None:
+    with pytest.raises(RecipeError, match="--protocol and evaluate.protocol exclude each other"):
+        segfit.evaluate(trained, protocol="mmseg", overrides=["evaluate.protocol=paper"])
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "checkpoints/best.safetensors", "examples/new.parquet"])
+def test_records_do_not_replace_other_files_of_the_run(trained, tmp_path, name) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=f"{name}: is in the run folder, which keeps its own files"):
+        segfit.evaluate(run, per_image=run / name)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_records_of_another_evaluation_do_not_replace_those_of_the_run(trained, tmp_path) -> None:

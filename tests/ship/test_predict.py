@@ -27,7 +27,8 @@ def _lively(monkeypatch):
             model.outc.conv.weight.normal_().div_(features.std(0)[:, None, None] + 1e-3)
             model.outc.conv.bias.copy_(-model.outc.conv.weight.flatten(1) @ features.mean(0))
 
-    monkeypatch.setattr("segfit.use.load_weights", load)
+    for place in ("segfit.use", "segfit.scoring"):
+        monkeypatch.setattr(f"{place}.load_weights", load)
 
 
 def wide_image() -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from segfit.parts import Parts
 from segfit.soups import kitchen as kitchens
 from segfit.soups import make as making
 from segfit.soups.batch_norm import recalibrate
-from segfit.soups.ingredients import open_ingredients, parse_ingredient
+from segfit.soups.ingredients import READ, open_ingredients, parse_ingredient
 from segfit.training.parallel import Ranks
 
 FILES = {
@@ -291,6 +291,7 @@ def test_wrong_words(runs, tmp_path):
     (runs[0].parent / "taken" / "file").write_text("mine")
     with pytest.raises(RunError, match="there is something already"):
         segfit.soup(runs, runs[0].parent / "taken")
+    assert f"is inside {runs[1]}, which is only read" in refused(runs, runs[1] / "examples" / "soup")
 
 
 @pytest.mark.parametrize(
@@ -298,7 +299,16 @@ def test_wrong_words(runs, tmp_path):
 )
 def test_what_a_soup_does_not_read_cannot_be_changed(runs, tmp_path, override):
     said = refused(runs, tmp_path / "soup", overrides=[override])
-    assert said.startswith(f"{override}: has no effect on a soup")
+    assert said.startswith(f"{override}: the run is trained already, this changes nothing")
+
+
+@pytest.mark.parametrize("override", [word for word in READ if not word.endswith(".")])
+def test_what_a_soup_reads_can_be_changed(runs, override):
+    values = {"accumulate": 2, "batch": 4, "checkpointing": "none", "device": "cpu", "precision": "fp32", "workers": 0}
+    section, _, field = override.partition(".")
+    value = values.get(field, "true")
+    (one,) = open_ingredients([runs[0]], [f"{override}={value}"])
+    assert str(getattr(getattr(one.recipe, section), field)).lower() == str(value)
 
 
 def test_another_kind_of_model_is_refused_in_words(runs, altered, tmp_path):

@@ -27,9 +27,18 @@ def by_shape(
     """
     stream = iter(groups)
     while block := list(islice(stream, ahead)):
-        alike: dict[Shape, list[Sample]] = defaultdict(list)
-        for group in block:
-            for sample in group:
-                alike[shape(sample)].append(sample)
-        for samples in alike.values():
-            yield from (samples[start : start + batch] for start in range(0, len(samples), batch))
+        batches = _batches(block, batch, shape)
+        # What was given away is not kept here while the next groups are read.
+        block.clear()
+        while batches:
+            yield batches.pop()
+
+
+def _batches(groups: Sequence[Sequence[Sample]], batch: int, shape: Callable[[Sample], Shape]) -> list[list[Sample]]:
+    """Return samples in batches of one shape, the last one first."""
+    alike: dict[Shape, list[Sample]] = defaultdict(list)
+    for group in groups:
+        for sample in group:
+            alike[shape(sample)].append(sample)
+    batches = [samples[start : start + batch] for samples in alike.values() for start in range(0, len(samples), batch)]
+    return batches[::-1]

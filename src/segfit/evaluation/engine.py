@@ -92,7 +92,7 @@ def evaluate_model(
 
     def count(one: _Seen) -> _Counted:
         if on_image is not None:
-            on_image(one.sample.id, one.prediction)
+            on_image(one.id, one.prediction)
         return _Counted.of(one, len(labels), boundary)
 
     try:
@@ -115,9 +115,10 @@ def _shapes(sample: EvalSample) -> tuple[tuple[int, ...], ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """An image, its `(H, W)` map of train ids, how long the model took, and how sure it is at some pixels."""
+    """An image's id, its `(H, W)` truth and prediction, how long the model took, and how sure it is at some pixels."""
 
-    sample: EvalSample
+    id: str
+    mask: Mask
     prediction: Mask
     seconds: float
     confidence: NDArray[np.float32] | None
@@ -132,7 +133,8 @@ def _segmented(
     measures.add(found.measured)
     for i, (sample, prediction) in enumerate(zip(samples, found.maps, strict=True)):
         yield _Seen(
-            sample=sample,
+            id=sample.id,
+            mask=sample.mask,
             prediction=prediction.to(torch.uint8).cpu().numpy(),
             seconds=found.seconds[i],
             confidence=found.confidence[i].cpu().numpy() if found.confidence else None,
@@ -155,7 +157,7 @@ class _Closer:
     def of(cls, seen: _Seen, classes: int, distance: float) -> "_Closer":
         """Count an image."""
         assert seen.confidence is not None, "it was asked for"
-        mask, found = seen.sample.mask, seen.prediction
+        mask, found = seen.mask, seen.prediction
         return cls(
             boundary=boundary_counts(mask, found, classes, distance),
             calibration=calibration_counts(mask[::EVERY, ::EVERY], found[::EVERY, ::EVERY], seen.confidence),
@@ -176,11 +178,11 @@ class _Counted:
     @classmethod
     def of(cls, seen: _Seen, classes: int, distance: float | None) -> "_Counted":
         """Count an image; boundaries and confidences, too, where there is a distance."""
-        mask = seen.sample.mask
+        mask = seen.mask
         confusion = confusion_matrix(torch.from_numpy(mask), torch.from_numpy(seen.prediction), classes).numpy()
         closer = None if distance is None else _Closer.of(seen, classes, distance)
         record = ImageRecord(
-            id=seen.sample.id,
+            id=seen.id,
             height=mask.shape[0],
             width=mask.shape[1],
             seconds=seen.seconds,

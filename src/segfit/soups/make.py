@@ -72,6 +72,7 @@ def soup(
     if place.path.exists() and (not place.path.is_dir() or any(place.path.iterdir())):
         raise RunError(f"{place.path}: there is something already: choose another folder (--out)")
     ingredients = open_ingredients(runs, overrides, unrelated=unrelated)
+    _check_outside(place.path, ingredients)
     if how == "ema":
         stage_weights(ingredients)  # refuses what has no order before anything is scored
     first = ingredients[0]
@@ -90,6 +91,13 @@ def soup(
         group.wait()
         final_score(parts, folder, training)
     return place.path
+
+
+def _check_outside(place: Path, ingredients: Sequence[Ingredient]) -> None:
+    """Refuse to write into a run: its folder belongs to it, and a soup only reads it."""
+    for one in ingredients:
+        if place.resolve().is_relative_to(one.folder.path.resolve()):
+            raise RunError(f"{place}: is inside {one.folder.path}, which is only read: choose another folder (--out)")
 
 
 def soup_facts(run: str | Path) -> dict[str, Any]:

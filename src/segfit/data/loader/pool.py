@@ -15,6 +15,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -142,15 +143,16 @@ class _Crew:
         forked = context.get_start_method() == "fork"
         self.close = weakref.finalize(self, _end, os.getpid(), self._processes, self._pipes)
         try:
-            for worker in range(workers):
-                ours, theirs = context.Pipe()
-                self._pipes.append(ours)
-                with theirs:
-                    inherited = tuple(self._pipes) if forked else ()
-                    arguments = (job, worker, self._at, theirs, inherited)
-                    process = context.Process(target=_work, args=arguments, daemon=True)
-                    process.start()
-                self._processes.append(process)
+            with _signals_wait():
+                for worker in range(workers):
+                    ours, theirs = context.Pipe()
+                    self._pipes.append(ours)
+                    with theirs:
+                        inherited = tuple(self._pipes) if forked else ()
+                        arguments = (job, worker, self._at, theirs, inherited)
+                        process = context.Process(target=_work, args=arguments, daemon=True)
+                        process.start()
+                    self._processes.append(process)
         except OSError:
             self.close()
             raise
@@ -172,6 +174,39 @@ class _Crew:
         code = process.exitcode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return how, int(self._at.indices[worker])
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait until the block has ended.
+
+    What comes during a fork would be handled by the first Python code after it, a hook of the logging module, and an
+    exception that is raised in such a hook is lost: Ctrl-C would have no effect. To block the signals would not do:
+    they would go to another thread of the process, and be handled here all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread handles signals.
+        return
+    came: list[int] = []
+    owner = os.getpid()
+
+    def wait(number: int, _frame: object) -> None:
+        if os.getpid() == owner:
+            came.append(number)
+        elif number == signal.SIGTERM:
+            os._exit(1)  # A worker that is ended before it has settled; Ctrl-C is not for workers.
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = [number for number, handler in before.items() if handler is not None]  # None: not installed by Python
+    for number in ours:
+        signal.signal(number, wait)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+    for late in came[:1]:
+        signal.raise_signal(late)
 
 
 class _Diary:
