@@ -122,7 +122,7 @@ class RunFolder:
         """
         if self.soup_file.is_file():
             raise RunError(
-                f"{self.path}: is a soup, which cannot be trained further: go on with one of its runs (they stand in "
+                f"{self.path}: is a soup, which was not trained by a recipe: take one of its runs (they stand in "
                 f"{self.soup_file.name})"
             )
         return self

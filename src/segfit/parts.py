@@ -22,6 +22,7 @@ from segfit.errors import DataError
 from segfit.evaluation.engine import Evaluation, evaluate_model
 from segfit.evaluation.protocols import fit_of, scored_size, segmentation_of
 from segfit.evaluation.segment import Segmentation
+from segfit.folder import RunFolder
 from segfit.labels import LabelSpace, LabelTable, select
 from segfit.losses import LOSSES, Loss
 from segfit.models import MODELS, Segmenter
@@ -45,9 +46,10 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def overridden(recipe: Recipe | str | Path, overrides: Sequence[str]) -> Recipe:
-    """Return a recipe, or what `load_recipe` reads, with overrides on top."""
+    """Return a recipe, or what `load_recipe` reads, with overrides on top; a soup has none of its own."""
     if isinstance(recipe, Recipe):
         return config.build_recipe(recipe.model_dump(mode="json"), overrides) if overrides else recipe
+    RunFolder(recipe).trainable()
     return load_recipe(recipe, overrides)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from run_folders import write_dataset
+
 
 def refused(cli, *arguments):
     """Run the cli and return its one line of complaint."""
@@ -172,8 +174,11 @@ def test_changed_data_is_not_trained_on_silently(broken, cli, tmp_path):
     assert (tmp_path / "run" / "metrics.json").is_file()
 
 
-def test_a_model_is_not_scored_on_other_classes(trained, cli):
-    assert "learnt" in refused(cli, "evaluate", trained, "labels.top=3")
+def test_a_model_is_not_scored_on_other_classes(trained, cli, tmp_path):
+    root = write_dataset(tmp_path / "data", 2)
+    other = ["data.name=folder", f"data.root={root}", "data.first=1", "data.ignore=[0]"]
+    assert "learnt 60 classes" in refused(cli, "evaluate", trained, *other)
+    assert "changes nothing" in refused(cli, "evaluate", trained, "labels.top=3")
 
 
 def test_a_file_where_the_run_should_go(broken, cli, tmp_path):

@@ -71,6 +71,7 @@ def test_it_is_not_trained_on(soup, cli, tmp_path, tiny):
     done = cli("train", tmp_path / "r.json", f"train.continue_from={out}", "--out", tmp_path / "run", check=2)
     assert "is a soup" in done.stderr
     assert not (tmp_path / "run").exists()
+    assert "is a soup" in cli("train", out, "--out", tmp_path / "run", check=2).stderr
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 

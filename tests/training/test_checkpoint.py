@@ -109,7 +109,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-        with pytest.raises(RunError, match="cannot be written.*the last checkpoint is kept"):
+        with pytest.raises(RunError, match="cannot be written.*what was there before is kept"):
             save_weights(path, model, {"epoch": 2})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -159,7 +159,7 @@ def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Non
             contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
             save_file(contiguous, temporary, metadata={"segfit": json.dumps(facts)})
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: cannot be written ({error}): free disk space; the last checkpoint is kept") from None
+        raise RunError(f"{path}: cannot be written ({error}): free disk space; what was there before is kept") from None
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
