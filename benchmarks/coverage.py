@@ -38,14 +38,14 @@ class World:
         classes: K.
         rarest: share of the images that have the rarest class; the most common is in 70 % or more.
         size_matters: how much better large regions are found, in logits for a factor e of area.
-        seeds: trainings of each model.
+        seeds: trainings of each model; a third one is of a model beside the two.
         luck: standard deviation of what the seed does, in logits, half of it to all classes alike.
     """
 
     classes: int
     rarest: float
     size_matters: float = 0.3
-    seeds: tuple[int, int] = (1, 1)
+    seeds: tuple[int, ...] = (1, 1)
     luck: float = 0.0
     presence: Values = field(init=False)
     skill: Values = field(init=False)
@@ -54,10 +54,11 @@ class World:
         rng = np.random.default_rng(self.classes)
         object.__setattr__(self, "presence", np.geomspace(0.8, self.rarest, self.classes))
         usual = np.sort(rng.normal(0.8, 0.9, self.classes))[::-1]
-        object.__setattr__(self, "skill", np.stack([usual, usual + rng.normal(0.1, 0.3, self.classes)]))
+        others = [usual + rng.normal(0.1, 0.3, self.classes) for _ in self.seeds[1:]]
+        object.__setattr__(self, "skill", np.stack([usual, *others]))
 
-    def draw(self, images: int, rng: np.random.Generator) -> tuple[list[Ratios], list[Ratios]]:
-        """Return the Dice of both models' trainings on N new images."""
+    def draw(self, images: int, rng: np.random.Generator) -> tuple[list[Ratios], ...]:
+        """Return the Dice of all models' trainings on N new images."""
         shape = (images, self.classes)
         there = rng.random(shape) < self.presence
         there[np.arange(images), rng.integers(0, 3, images)] = True
@@ -68,7 +69,7 @@ class World:
         large = np.log(np.maximum(area, 1e-6) / usual)
         hard = rng.normal(0, 0.5, (images, 1)) + rng.normal(0, 0.7, shape) + self.size_matters * large
         blobs = np.exp(rng.normal(-2, 1, shape)) * usual / whole
-        made: tuple[list[Ratios], list[Ratios]] = ([], [])
+        made: tuple[list[Ratios], ...] = tuple([] for _ in self.seeds)
         for model, count in enumerate(self.seeds):
             for _ in range(count):
                 luck = self.luck * 0.5**0.5 * (rng.normal() + rng.normal(0, 1, self.classes))
@@ -173,9 +174,9 @@ def measure(world: World, images: int, sets: int, *, rivals: int = 0, endless: i
 
 def _intervals(models: Sequence[Sequence[Ratios]], rivals: int) -> dict[str, tuple[Ends, Ends]]:
     """Return the intervals of the first model's score and of the difference, by method."""
-    first, second = (sample(runs) for runs in models)
+    first, second, *beside = (sample(runs) for runs in models)
     value, change = first.value, first.value - second.value
-    own = [score_spread(first).interval(value), difference_spread(first, second).interval(change)]
+    own = [score_spread(first).interval(value), difference_spread(first, second, beside).interval(change)]
     found = {"segfit": ((own[0].low, own[0].high), (own[1].low, own[1].high))}
     if rivals:
         pair = [models[0][0], models[1][0]]
@@ -191,7 +192,7 @@ def _share(run: Ratios) -> Values:
 
 
 def _usual(scores: Values, shares: Values) -> Values:
-    """Return `(2, K)` the mean score of each class in the sets that have it."""
+    """Return `(M, K)` the mean score of each class of M models in the sets that have it."""
     there = shares > 0
     return np.asarray((scores * there).sum(axis=0) / np.maximum(1, there.sum(axis=0)))
 
@@ -211,11 +212,11 @@ def _held(ends: Values, truth: Values) -> float:
     return float(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean())
 
 
-def measure_seeds(seeds: tuple[int, int], spreads: tuple[float, float], sets: int, *, seed: int = 1) -> float:
+def measure_seeds(seeds: Sequence[int], spreads: Sequence[float], sets: int, *, seed: int = 1) -> float:
     """Return how often intervals of a difference hold it where only seeds vary, and those of one model more.
 
     Args:
-        seeds: trainings of each model.
+        seeds: trainings of each of the two models, and of those beside them.
         spreads: standard deviation of the scores of each model's trainings, which are normal.
         sets: how many times both models are trained.
         seed: of the draws.
@@ -224,7 +225,8 @@ def measure_seeds(seeds: tuple[int, int], spreads: tuple[float, float], sets: in
     held = 0
     for _ in range(sets):
         scores = [rng.normal(0.0, spread, count) for count, spread in zip(seeds, spreads, strict=True)]
-        spread = with_seeds(Part(0.0, 100.0), [Seeds(values, 0.0) for values in scores])
+        known = [Seeds(values, 0.0) for values in scores]
+        spread = with_seeds(Part(0.0, 100.0), known[:2], known[2:])
         held += 0.0 in spread.interval(float(scores[0].mean() - scores[1].mean()))
     return held / sets
 
@@ -232,11 +234,24 @@ def measure_seeds(seeds: tuple[int, int], spreads: tuple[float, float], sets: in
 COMMON = World(classes=10, rarest=0.3)
 RARE = World(classes=150, rarest=0.01)
 
-SEEDS = ((2, 2), (3, 3), (5, 5), (2, 5), (2, 10), (3, 1))
-"""Trainings of the first and of the second model."""
+SEEDS = ((2, 2), (3, 3), (5, 5), (2, 5), (2, 10), (2, 1), (3, 1), (1, 1, 2), (1, 1, 3), (1, 1, 5))
+"""Trainings of the first and of the second model, and of a third one beside them."""
 
-UNEQUAL = (((3, 3), 3.0), ((2, 5), 2.0), ((2, 10), 2.0), ((1, 3), 3.0))
-"""Trainings of the first and of the second model, and how many times as much those of the first vary."""
+UNEQUAL = (((3, 3), 3.0), ((2, 5), 2.0), ((2, 10), 2.0), ((1, 3), 3.0), ((1, 1, 3), 3.0))
+"""Trainings of the models, as above, and how many times as much those of the first vary."""
+
+
+def _words(seeds: Sequence[int]) -> str:
+    beside = f" beside {seeds[2]}" if len(seeds) > 2 else ""
+    return f"{seeds[0]} and {seeds[1]}{beside}"
+
+
+def _seeds_lines(seeds: tuple[int, ...], sets: int) -> None:
+    for luck, words in ((0.0, "none"), (0.15, "twice that over images"), (0.5, "six times that")):
+        found = measure(World(classes=10, rarest=0.3, seeds=seeds, luck=luck), 200, sets)
+        # The interval of a single training's score is over images only, and does not ask for more.
+        score = f"{100 * found.score['segfit']:.1f}" if seeds[0] > 1 else ""
+        print(f"| {_words(seeds)} | {words} | {score} | {100 * found.difference['segfit']:.1f} |", flush=True)
 
 
 def main() -> None:
@@ -257,15 +272,11 @@ def main() -> None:
                 print(f"| {text} | {images} | {of} | {numbers} | {last} |", flush=True)
     print("\n| seeds | spread over seeds | score | difference |\n|---|---|---|---|")
     for seeds in SEEDS:
-        for luck, words in ((0.0, "none"), (0.15, "twice that over images"), (0.5, "six times that")):
-            world = World(classes=10, rarest=0.3, seeds=seeds, luck=luck)
-            found = measure(world, 200, options.sets)
-            numbers = " | ".join(f"{100 * of['segfit']:.1f}" for of in (found.score, found.difference))
-            print(f"| {seeds[0]} and {seeds[1]} | {words} | {numbers} |", flush=True)
+        _seeds_lines(seeds, options.sets)
     print("\n| seeds | the first vary | difference |\n|---|---|---|")
     for seeds, times in UNEQUAL:
-        share = measure_seeds(seeds, (times, 1.0), 20 * options.sets)
-        print(f"| {seeds[0]} and {seeds[1]} | {times:g} times as much | {100 * share:.1f} |", flush=True)
+        share = measure_seeds(seeds, (times, *[1.0] * len(seeds[1:])), 20 * options.sets)
+        print(f"| {_words(seeds)} | {times:g} times as much | {100 * share:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -80,8 +80,8 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_scored(
     monkeypatch.delattr("segfit.use.score_checkpoint")
     with pytest.raises(RunError, match="no name for an evaluation"):
         segfit.evaluate(run, save="a/b")
-    with pytest.raises(RecipeError, match="loss.name=dice: a saved evaluation differs in data and evaluate only"):
-        segfit.evaluate(run, overrides=["loss.name=dice"], save="dice")
+    with pytest.raises(RecipeError, match="augment.size=.*: a saved evaluation differs in data and evaluate only"):
+        segfit.evaluate(run, overrides=["augment.size=[32, 32]"], save="small")
     with pytest.raises(RecipeError, match="--per-image and --save exclude each other"):
         segfit.evaluate(run, per_image=tmp_path / "x.parquet", save="x")
     assert not RunFolder(run).evaluations.exists()

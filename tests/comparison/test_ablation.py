@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from run_folders import Fake, edit_json, recipe, write_run
-from segfit.comparison import ablation
-from segfit.comparison.ablation import changes, effects, field_title
+from segfit.comparison import settings as settings_module
+from segfit.comparison.ablation import effects, field_title
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.comparing import Comparison, compare
 from segfit.comparison.facts import RunFacts, read_run
+from segfit.comparison.settings import changes
 from segfit.config import PRESETS, Hardware, resolve
 from segfit.data import SOURCES
 from segfit.losses import LOSSES
@@ -68,10 +69,16 @@ def pair(folder: Path, **changed: Any) -> tuple[RunFacts, RunFacts]:
         ({"data__cache": "decoded"}, ("data.cache",)),
         ({"data__sampling": "rare"}, ("data.sampling",)),
         # Names, seeds, machines and ways of scoring are none.
-        ({"train__seed": "3", "train__workers": "0", "train__validate_every": "2"}, ()),
+        ({"train__seed": "3", "train__workers": "0"}, ()),
         ({"evaluate__window": "sliding", "evaluate__checkpoint": "last", "evaluate__score": "miou"}, ()),
+        ({"evaluate__boundary": "0.01"}, ()),
         ({"data__root": "elsewhere"}, ()),
-        ({"train__continue_from": "base"}, ()),
+        # Going on lets the learning rate fall twice; of runs that differ in their length it is how that came about.
+        ({"train__continue_from": "base"}, ("train.continue_from",)),
+        ({"train__continue_from": "base", "train__epochs": "9"}, ("train.epochs",)),
+        ({"train__continue_from": "base", "train__epochs": "null", "train__steps": "9"}, ("train.epochs",)),
+        # The best checkpoint, which is scored here, is the best of those that were validated.
+        ({"train__validate_every": "2"}, ("train.validate_every",)),
     ],
 )
 def test_what_follows_from_a_change_is_no_other_change(
@@ -100,6 +107,31 @@ def test_other_files_are_a_change_and_the_same_files_elsewhere_are_not(tmp_path:
     assert changes(one, read_run(fewer)) == ("data.limit_train",)
 
 
+def test_only_another_choice_of_files_explains_other_files(tmp_path: Path) -> None:
+    one = read_run(write(tmp_path / "a", BASE))
+    cases: list[tuple[str, tuple[str, ...]]] = [
+        ("data.sampling=rare", ("data.root", "data.sampling")),
+        ("data.ignore=[3]", ("data.ignore", "data.root")),
+        ("data.cache=decoded", ("data.cache", "data.root")),
+        ("data.train=half", ("data.train",)),
+        ("data.limit_validation=3", ()),
+    ]
+    for number, (change, wanted) in enumerate(cases):
+        key, value = change.split("=")
+        folder = write(tmp_path / str(number), replace(BASE, changes={key: value}))
+        edit_json(folder / "environment.json", "dataset", "fingerprint", value="1111")
+        assert changes(one, read_run(folder)) == changes(read_run(folder), one) == wanted
+
+
+def test_how_often_is_validated_matters_only_where_the_best_checkpoint_is_scored(tmp_path: Path) -> None:
+    runs = []
+    for name, every, checkpoint in (("a", 1, "last"), ("b", 2, "last"), ("c", 3, "best")):
+        folder = write(tmp_path / name, replace(BASE, changes={"train.validate_every": str(every)}))
+        edit_json(folder / "metrics.json", "evaluation", "checkpoint", value=checkpoint)
+        runs.append(read_run(folder))
+    assert [changes(one, other) for one, other in itertools.combinations(runs, 2)] == [(), (), ()]
+
+
 def test_files_of_folders_with_one_name_are_told_apart(tmp_path: Path) -> None:
     folders = [write(tmp_path / name, replace(BASE, name=name)) for name in "ab"]
     edit_json(folders[1] / "environment.json", "dataset", "fingerprint", value="0123456789")
@@ -112,9 +144,9 @@ def test_files_of_folders_with_one_name_are_told_apart(tmp_path: Path) -> None:
 
 def test_builders_are_asked_only_where_components_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    known = ablation._registry
-    monkeypatch.setattr(ablation, "_registry", lambda section: asked.append(section) or known(section))
-    ablation._defaults.cache_clear()
+    known = settings_module._registry
+    monkeypatch.setattr(settings_module, "_registry", lambda section: asked.append(section) or known(section))
+    settings_module._defaults.cache_clear()
     assert len(effects(study(tmp_path / "a", BASE, replace(BASE, name="lr", changes={"optim.lr": "0.1"})))) == 1
     assert asked == []
     assert len(effects(study(tmp_path / "b", BASE, replace(BASE, name="a", changes={"model.name": "deeplabv3"})))) == 1

@@ -1,4 +1,5 @@
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from run_folders import STUDY, Fake, write_run
-from segfit.comparison.budget import OVER, Cut, EqualBudget, Spending, Unit, at_equal, obstacle, soups, within
+from segfit.comparison.analysis import Analysis
+from segfit.comparison.budget import (
+    OVER,
+    Cut,
+    EqualBudget,
+    Spending,
+    Unit,
+    at_equal,
+    best_within,
+    obstacle,
+    soups,
+    within,
+)
 from segfit.comparison.comparing import compare
+from segfit.comparison.entrants import Entrant
 from segfit.comparison.table import Group, Row
 
 PARTS = dict.fromkeys(("parameters", "gradients", "optimizer", "activations", "temporaries"), 10)
@@ -30,6 +44,7 @@ def group_of(folder: Path, *fakes: Fake) -> Group:
     return group
 
 
+BASE = Fake(images=12, epochs=4)
 SMALL = tuple(replace(fake, images=12) for fake in STUDY)
 PLANNED = tuple(replace(fake, plan=plan((2 + i) * 1e12, 2)) for i, fake in enumerate(SMALL))
 
@@ -171,11 +186,13 @@ def test_places_are_shared_by_scores_that_are_written_alike(scores: list[float |
 def equal_budget(*cuts: tuple[float, tuple[float | None, ...]]) -> EqualBudget:
     template: Any = object()
     rows = [Row(name=name, number=i, run=None, scores=template) for i, name in enumerate("abc")]
+    own = tuple(Entrant(name=row.name, rows=(row,)) for row in rows)
     none = np.zeros(0)
     return EqualBudget(
         unit="samples",
         metric="Dice",
         runs=tuple(Spending(row=row, amounts=none, best=none) for row in rows),
+        entrants=own,
         cuts=tuple(Cut(share=share, amount=8000 * share, scores=scores) for share, scores in cuts),
     )
 
@@ -216,12 +233,59 @@ def test_words_say_who_leads_and_whether_that_depends_on_the_budget() -> None:
     assert not early.changes
 
 
+def test_trainings_of_one_entrant_do_not_compete(tmp_path: Path) -> None:
+    fakes = [
+        replace(
+            BASE, name=f"{name}-seed{seed}", seed=seed, history=seed, quality=quality, changes={"model.width": width}
+        )
+        for name, quality, width in (("x", 0.66, 8), ("y", 0.62, 16))
+        for seed in range(3)
+    ]
+    group = group_of(tmp_path, *fakes)
+    equal = at_equal(group, "samples")
+    assert equal is not None
+    assert len(equal.runs) == 6, "figures have a curve a run"
+    for cut, means in zip(equal.cuts, equal.means, strict=True):
+        scores = {run.row.name: score for run, score in zip(equal.runs, cut.scores, strict=True)}
+        for entrant, mean in zip(equal.entrants, means.scores, strict=True):
+            assert mean == pytest.approx(np.mean([scores[f"{entrant.name}-seed{seed}"] for seed in range(3)]))
+    first, *_ = equal.sentences()
+    assert re.search(r" (x|y) is ahead with Dice 0\.\d{3}, before (x|y) with 0", first)
+    assert "seed" not in " ".join(equal.sentences())
+    # Of one entrant there is nothing to compare.
+    assert at_equal(group_of(tmp_path / "one", *fakes[:3]), "samples") is None
+
+
+def test_a_mean_waits_for_the_first_score_of_every_training() -> None:
+    equal = equal_budget((0.5, (None, 0.4, 0.3)), (1.0, (0.5, 0.4, 0.3)))
+    pair = tuple(run.row for run in equal.runs[:2])
+    joined = replace(equal, entrants=(Entrant(name="ab", rows=pair), Entrant(name="c", rows=(equal.runs[2].row,))))
+    assert [cut.scores for cut in joined.means] == [(None, 0.3), (pytest.approx(0.45), 0.3)]
+    assert [cut.share for cut in joined.complete] == [1.0]
+
+
+def test_a_lead_that_the_final_scores_do_not_confirm_is_called_so(tmp_path: Path) -> None:
+    fakes = [
+        replace(BASE, name=name, images=30, quality=quality, changes={"model.width": width})
+        for name, quality, width in (("a", 0.66, 8), ("bb", 0.66, 16), ("far", 0.3, 32))
+    ]
+    doubt = "Their final scores do not tell them apart."
+    for chosen, said in ((fakes[:2], True), (fakes[1:], False)):
+        analysis = Analysis(group_of(tmp_path / str(said), *chosen))
+        equal, found = at_equal(analysis.group, "samples"), analysis.statistics
+        assert equal is not None
+        assert found is not None
+        assert len(found.tied) == len(chosen) - (not said)
+        assert (doubt in equal.sentences(found)) == said
+        assert doubt not in equal.sentences()
+
+
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_best_run_within_the_memory_of_usual_gpus(tmp_path: Path) -> None:
     group = group_of(tmp_path, *SMALL, Fake(name="huge", quality=0.8, images=12, memory=30_000_000_000))
-    found = [(fitting.size / 1e9, fitting.row.name) for fitting in within(group)]
+    found = [(fitting.size / 1e9, fitting.entrant.name) for fitting in within(group)]
     # 0.6 GB and 5 % of the rest are not for tensors: 30 GB need (30 / 0.95) + 0.6 = 32.2 GB.
     assert found == [(4, "unet-small"), (6, "attention-unet-8"), (40, "huge")]
 
@@ -230,11 +294,11 @@ def test_the_best_run_within_the_memory_of_usual_gpus(tmp_path: Path) -> None:
 def test_the_best_process_within_each_memory(points: list[tuple[int, int]]) -> None:
     # In sizes that are far enough apart to be told apart.
     points = [(10**9 * memory, score) for memory, score in points]
-    group = _fake_group(points)
-    found = [(fitting.size, fitting.row.number) for fitting in within(group)]
+    competing = _entrants(points)
+    found = [(fitting.size, fitting.entrant.number) for fitting in best_within(competing, "dice")]
     wanted: list[tuple[int, int]] = []
     for size in sorted(memory for memory, _ in points):
-        fitting = [row.number for row in group.rows if points[row.number][0] <= size]
+        fitting = [one.number for one in competing if points[one.number][0] <= size]
         if not wanted or points[fitting[0]][1] > points[wanted[-1][1]][1]:
             wanted.append((size, fitting[0]))
     assert found == wanted
@@ -252,17 +316,29 @@ def test_the_best_process_within_each_memory(points: list[tuple[int, int]]) -> N
         # Both are written as 0.2 GB.
         ([(0.16, 0.3), (0.24, 0.5), (0.5, 0.7)], [(0.24, 1), (0.5, 2)]),
         ([(0.080, 0.3), (0.090, 0.5)], [(0.080, 0), (0.090, 1)]),
+        # Of a chain, all within 5 % of the first.
+        ([(1.00, 0.3), (1.04, 0.4), (1.08, 0.5), (1.12, 0.6), (1.16, 0.7)], [(1.04, 1), (1.12, 3), (1.16, 4)]),
     ],
 )
 def test_peaks_that_differ_by_noise_are_one_size(
     peaks: list[tuple[float, float]], found: list[tuple[float, int]]
 ) -> None:
-    group = _fake_group([(round(1e9 * size), score) for size, score in peaks])
-    assert [(fitting.size, fitting.row.number) for fitting in within(group)] == [(round(1e9 * s), n) for s, n in found]
+    fittings = best_within(_entrants([(round(1e9 * size), score) for size, score in peaks]), "dice")
+    assert [(one.size, one.entrant.number) for one in fittings] == [(round(1e9 * size), n) for size, n in found]
 
 
-def _fake_group(points: Sequence[tuple[int, float]]) -> Group:
-    """A group as far as memory goes: rows best first, the one given first before its equals."""
+def test_an_entrant_fits_where_all_its_trainings_do(tmp_path: Path) -> None:
+    seeds = [
+        replace(BASE, name=f"x-seed{seed}", seed=seed, history=seed, quality=0.7, memory=memory)
+        for seed, memory in enumerate((3_000_000_000, 4_500_000_000))
+    ]
+    small = replace(BASE, name="small", quality=0.4, memory=1_000_000_000, changes={"model.width": 8})
+    group = group_of(tmp_path, *seeds, small)
+    assert [(fitting.size / 1e9, fitting.entrant.name) for fitting in within(group)] == [(4, "small"), (6, "x")]
+
+
+def _entrants(points: Sequence[tuple[int, float]]) -> list[Entrant]:
+    """Return entrants as far as memory goes: best first, the one given first before its equals."""
     order = sorted(range(len(points)), key=lambda i: (-points[i][1], i))
 
     class Facts:
@@ -270,12 +346,12 @@ def _fake_group(points: Sequence[tuple[int, float]]) -> Group:
             self.training = type("T", (), {"memory": memory, "memory_kind": "resident in RAM"})()
             self.environment = type("E", (), {"device": "cpu"})()
 
-    made: Any = type("G", (), {})()
-    made.protocol = type("P", (), {"score": "dice"})()
     scores: list[Any] = [type("S", (), {"dice": points[i][1]})() for i in order]
-    made.rows = tuple(Row(name=str(i), number=i, run=None, scores=s) for i, s in zip(order, scores, strict=True))
-    made.runs = [Facts(points[i][0]) for i in order]
-    return made  # type: ignore[no-any-return]
+    facts: list[Any] = [Facts(points[i][0]) for i in order]
+    return [
+        Entrant(name=str(i), rows=(Row(name=str(i), number=i, run=run, scores=score),))
+        for i, run, score in zip(order, facts, scores, strict=True)
+    ]
 
 
 def test_memory_of_different_kinds_is_not_compared(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ The worlds are those of ``benchmarks/coverage.py``, whose full table is in docs/
 
 import importlib.util
 import sys
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
@@ -53,18 +54,19 @@ def test_scores_and_differences_of_rare_classes_and_textbook_intervals_fail_ther
     assert max(found.score[name] for name in bench.RIVALS) < 0.85
 
 
-@pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (2, 5), (2, 10), (3, 1)])
-def test_seeds(bench: ModuleType, seeds: tuple[int, int]) -> None:
+@pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (2, 5), (2, 10), (2, 1), (3, 1), (1, 1, 2), (1, 1, 3)])
+def test_seeds(bench: ModuleType, seeds: tuple[int, ...]) -> None:
     found = bench.measure(bench.World(classes=6, rarest=0.4, seeds=seeds, luck=0.3), 40, 300)
     low, high = bounds(300)
-    assert low <= found.score["segfit"] <= high
+    # The score of a single training has an interval over images only.
+    assert seeds[0] == 1 or low <= found.score["segfit"] <= high
     assert low <= found.difference["segfit"] <= high
 
 
-@pytest.mark.parametrize("seeds", [(2, 2), (2, 5), (2, 10), (1, 3)])
-def test_seeds_alone_of_equal_spread(bench: ModuleType, seeds: tuple[int, int]) -> None:
+@pytest.mark.parametrize("seeds", [(2, 2), (2, 5), (2, 10), (1, 3), (1, 1, 3)])
+def test_seeds_alone_of_equal_spread(bench: ModuleType, seeds: tuple[int, ...]) -> None:
     low, high = stats.binom.ppf([0.0005, 0.9995], 4000, 0.95) / 4000
-    assert low <= bench.measure_seeds(seeds, (1.0, 1.0), 4000) <= high
+    assert low <= bench.measure_seeds(seeds, [1.0] * len(seeds), 4000) <= high
 
 
 def test_a_single_training_beside_a_calmer_entrant_is_not_covered(bench: ModuleType) -> None:
@@ -101,6 +103,24 @@ def test_equals_are_rarely_told_apart() -> None:
     assert classes <= stats.binom.ppf(0.9995, 400, 0.05)
 
 
+def test_equals_of_which_one_was_trained_several_times_are_rarely_told_apart(bench: ModuleType) -> None:
+    """Any false claim among the three pairs, corrected; over images alone single trainings made one in three."""
+    world = bench.World(classes=6, rarest=0.4, seeds=(5,), luck=0.3)
+    rng = np.random.default_rng(0)
+    claimed = {True: 0, False: 0}
+    for _ in range(150):
+        (runs,) = world.draw(40, rng)
+        entrants = [sample(runs[:3]), sample(runs[3:4]), sample(runs[4:])]
+        for known in claimed:
+            p_values = [
+                difference_spread(one, other, entrants if known else ()).p_value(one.value - other.value)
+                for one, other in combinations(entrants, 2)
+            ]
+            claimed[known] += min(holm(p_values)) < 0.05
+    assert claimed[True] <= stats.binom.ppf(0.9995, 150, 0.05)
+    assert claimed[False] > 30, "seeds do nothing: the test tests nothing"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("images", [50, 200, 1000])
 @pytest.mark.parametrize("world", ["COMMON", "RARE"])
@@ -112,10 +132,12 @@ def test_full_coverage(bench: ModuleType, world: str, images: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (5, 5), (2, 5), (2, 10), (3, 1)])
+@pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (5, 5), (2, 5), (2, 10), (2, 1), (3, 1), (1, 1, 3), (1, 1, 5)])
 @pytest.mark.parametrize("luck", [0.0, 0.15, 0.5])
-def test_full_coverage_over_seeds(bench: ModuleType, seeds: tuple[int, int], luck: float) -> None:
+def test_full_coverage_over_seeds(bench: ModuleType, seeds: tuple[int, ...], luck: float) -> None:
     found = bench.measure(bench.World(classes=10, rarest=0.3, seeds=seeds, luck=luck), 200, 1500, seed=3)
     error = 3 * (0.05 * 0.95 / 1500) ** 0.5
-    assert 0.93 - error <= found.score["segfit"] <= 0.97 + error
-    assert 0.93 - error <= found.difference["segfit"] <= 0.97 + error
+    assert seeds[0] == 1 or 0.93 - error <= found.score["segfit"] <= 0.97 + error
+    assert 0.93 - error <= found.difference["segfit"]
+    # A spread that stands for another entrant's is taken as large where seeds do nothing.
+    assert (luck == 0.0 and 1 in seeds) or found.difference["segfit"] <= 0.97 + error

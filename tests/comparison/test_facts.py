@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +145,39 @@ def test_a_damaged_line_elsewhere_is_named(folder: Path) -> None:
     file.write_text("\n".join(lines) + "\n")
     with pytest.raises(RunError, match=r"events\.jsonl, line 5: not an event"):
         read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"time": ', '"time": "x", "was": '),
+        ('"time": ', '"time": null, "was": '),
+        ('"step": ', '"step": [1], "was": '),
+        ('"seconds": ', '"seconds": {}, "was": '),
+        ('"epoch": 1,', '"epoch": true,'),
+        ('"loss": ', '"loss": "x", "was": '),
+        ('"dice": ', '"dice": "x", "was": '),
+        ('"miou": ', '"miou": true, "was": '),
+        ('"memory": ', '"memory": "x", "was": '),
+    ],
+)
+def test_a_measured_value_that_is_no_number_is_damage(folder: Path, old: str, new: str) -> None:
+    file = folder / "events.jsonl"
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(RunError, match=r"events\.jsonl, line \d+: not an event") as error:
+        read_run(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_value_that_was_not_finite_is_null(folder: Path) -> None:
+    file = folder / "events.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    names = ("loss", "dice", "miou", "memory")
+    file.write_text("".join(json.dumps({**line, **dict.fromkeys(names)}) + "\n" for line in lines))
+    curves_then = read_run(folder).curves
+    assert np.isnan(curves_then.dice).all()
+    assert np.isnan(curves_then.train_loss).all()
+    assert curves_then.memory.size == 0
 
 
 @given(

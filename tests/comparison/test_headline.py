@@ -139,6 +139,36 @@ def test_what_learnt_nothing_is_not_recommended(tmp_path: Path) -> None:
     assert recommend(analysis).keep is None
 
 
+def test_with_seeds_it_is_the_mean_that_beats_nothing(tmp_path: Path) -> None:
+    several = [replace(one, quality=q) for one, q in zip(seeds(fake("a", 0.7), 2), (0.7, 0.35), strict=True)]
+    analysis = analysis_of(tmp_path, *several)
+    base, (lucky, _) = analysis.group.baseline, analysis.group.rows
+    for level, said in ((lucky.scores.dice - 0.01, "beats"), (lucky.scores.dice / 2, "is surely better than")):
+        lifted = base.scores.model_copy(update={"dice": level})
+        title = headline(Analysis(replace(analysis.group, baseline=replace(base, scores=lifted)))).title
+        mean = analysis.entrants[0].score("dice")
+        assert lucky.scores.dice > level
+        assert title == (
+            f"Keep none: on average over seeds, none {said} the majority class, the best reaches Dice {mean:.3f}"
+        )
+
+
+def test_what_is_surely_better_than_something_sure_is_kept(tmp_path: Path) -> None:
+    """Two seeds that differ leave the best's own score open; its difference from many steady seeds is sure."""
+    best = [replace(one, quality=q) for one, q in zip(seeds(fake("best", 0.9), 2), (0.85, 0.65), strict=True)]
+    analysis = analysis_of(tmp_path, *best, *seeds(fake("steady", 0.3), 8))
+    found = analysis.statistics
+    assert found is not None
+    low, steady = found.best.interval.low, found.row("steady-seed0")
+    assert found.best.name == "best"
+    base = analysis.group.baseline
+    between = base.scores.model_copy(update={"dice": (low + steady.interval.low) / 2})
+    lifted = Analysis(replace(analysis.group, baseline=replace(base, scores=between)))
+    assert low < between.dice < steady.interval.low
+    assert headline(lifted).title == "Keep best: it is better than steady"
+    assert [one.name for one in recommend(lifted).tied] == ["best"]
+
+
 def test_what_is_not_surely_better_than_the_majority_class_is_not_recommended(tmp_path: Path) -> None:
     analysis = analysis_of(tmp_path, fake("alone", 0.6))
     found = analysis.statistics
@@ -161,13 +191,16 @@ def test_seeds_are_named_in_words(tmp_path: Path) -> None:
 
 def test_who_was_trained_once_beside_seeds_is_named(tmp_path: Path) -> None:
     _, text = all_of(analysis_of(tmp_path, *seeds(fake("good", 0.8), 3), fake("weak", 0.4)))
-    assert "weak was trained once; its spread over seeds is taken to be that of the entrant compared with." in text
+    assert (
+        "weak was trained once; in differences, its spread over seeds is taken to be that of the entrant compared with."
+        in text
+    )
 
 
-def test_two_that_were_trained_once_know_no_spread_of_each_other(tmp_path: Path) -> None:
+def test_two_that_were_trained_once_borrow_the_spread_of_a_third(tmp_path: Path) -> None:
     _, text = all_of(analysis_of(tmp_path, *seeds(fake("good", 0.8), 2), fake("weak", 0.4), fake("poor", 0.3)))
-    assert "weak and poor were trained once; their spread over seeds is taken to be that of the entrant" in text
-    assert "compared with, if that was trained several times." in text
+    assert "weak and poor were trained once; in differences, their spread over seeds is taken to be that of" in text
+    assert "the entrant compared with or, where that shows none either, that of all with several trainings." in text
 
 
 def test_a_soup_was_not_trained_once(tmp_path: Path) -> None:
@@ -175,7 +208,10 @@ def test_a_soup_was_not_trained_once(tmp_path: Path) -> None:
     paths = [write_run(tmp_path / one.name, one) for one in (*several, fake("mixed", 0.82))]
     (paths[-1] / "soup.json").write_text("{}")
     for chosen, said in (
-        (paths, "mixed is an average of trainings, whose own spread over seeds is not known."),
+        (
+            paths,
+            "mixed is an average of trainings, whose own spread over seeds is not known; in differences, it is taken",
+        ),
         (paths[1:], "The intervals are over the choice of images only: other trainings, with other seeds,"),
         (paths[2:], "The interval is over the choice of images only: an average of other trainings might differ."),
     ):
@@ -212,6 +248,19 @@ def test_missing_records_are_the_reason_for_no_interval(tmp_path: Path) -> None:
 def test_costs_on_different_hardware_are_not_compared(tmp_path: Path) -> None:
     _, text = all_of(analysis_of(tmp_path, fake("one", 0.8), fake("two", 0.4, device_name="EPYC")))
     assert "of memory at the peak. " in text
+
+
+def test_costs_that_trainings_of_one_entrant_do_not_share_are_left_out(tmp_path: Path) -> None:
+    first, second = seeds(fake("a", 0.8), 2)
+    cases = (
+        ({}, "a trained for 1 h 32 min each on 2 x Tesla T4 with 3.4 GB of memory at the peak."),
+        ({"device_name": "V100"}, "a was trained on different hardware with 3.4 GB of memory at the peak."),
+        ({"memory_kind": "resident in RAM"}, "a trained for 1 h 32 min each on 2 x Tesla T4."),
+        ({"device_name": "V100", "memory_kind": "resident in RAM"}, "a was trained on different hardware."),
+    )
+    for number, (changed, said) in enumerate(cases):
+        analysis = analysis_of(tmp_path / str(number), first, replace(second, **changed))  # type: ignore[arg-type]
+        assert said in headline(analysis).sentences
 
 
 def test_notes_say_how_the_images_were_scored(tmp_path: Path) -> None:
@@ -253,6 +302,20 @@ def test_the_first_comparable_cost_decides(
     assert advice.keep.name == "light"
     assert advice.cost is not None
     assert advice.cost.name == cost
+
+
+def test_a_saving_that_is_named_is_one(tmp_path: Path) -> None:
+    """Within 5 % is not transitive: 1.0505 and 1.0495 are equal, though only one of them is within 5 % of 1."""
+    names = ("one", "two", "three")
+    order = [e.name for e in analysis_of(tmp_path / "order", *(fake(name, 0.66) for name in names)).entrants]
+    peaks = dict(zip(order, (1.0505, 1.0495, 1.0), strict=True))
+    analysis = analysis_of(tmp_path / "peaks", *(fake(name, 0.66, peaks[name]) for name in names))
+    advice = recommend(analysis)
+    assert [entrant.name for entrant in advice.tied] == order
+    assert advice.keep is not None
+    assert advice.keep.name == order[2]
+    assert advice.ratio < 1 / 1.05
+    assert headline(analysis).title.endswith(f"keep {order[2]}, which needs 5 % less memory")
 
 
 def test_a_cheap_entrant_that_is_worse_is_not_kept(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,48 @@ def test_a_continued_run_that_still_improves_is_a_story_without_loss(tmp_path: P
     longer = replace(MIDDLE, name="longer", peak=None, changes={"train.continue_from": "attention-unet-10"})
     (story,) = overfitting(group_of(tmp_path, replace(SHORT, peak=None), longer))
     assert story.endswith("going on did not overfit it.")
+
+
+def rewrite(folder: Path, scores: dict[int, float], losses: dict[int, float] | None = None) -> None:
+    """Leave the validations of some epochs, with these scores, and change training losses."""
+    kept = []
+    for line in (folder / "events.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        if event["event"] == "validation":
+            if event["epoch"] not in scores:
+                continue
+            event["dice"] = scores[event["epoch"]]
+        if event["event"] == "epoch":
+            event["loss"] = (losses or {}).get(event["epoch"], event["loss"])
+        kept.append(json.dumps(event) + "\n")
+    (folder / "events.jsonl").write_text("".join(kept))
+
+
+def test_what_was_lost_is_told_where_too_few_validations_follow(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / fake.name, fake) for fake in (SHORT, MIDDLE, LONG)]
+    for folder in folders:
+        rewrite(folder, {50: 0.6, 125: 0.55, 200: 0.4})
+    (story,) = overfitting(compare(folders).groups[0])
+    assert story.endswith(
+        "It was best at epoch 50 with 0.600 and had lost 0.200 Dice by epoch 200: too few validations follow to tell "
+        "whether it overfits."
+    )
+    # The best is the last one that was finite.
+    for folder in folders:
+        rewrite(folder, {50: 0.6, 125: 0.62, 200: float("nan")})
+    (story,) = overfitting(compare(folders).groups[0])
+    assert story.endswith("It was best at epoch 125 with 0.620: going on did not overfit it.")
+
+
+def test_a_score_that_fell_with_a_training_loss_that_rose_is_no_overfitting(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / fake.name, fake) for fake in (SHORT, MIDDLE)]
+    for folder in folders:
+        rewrite(folder, {50: 0.6, 75: 0.5, 100: 0.5, 125: 0.5}, {125: 9.0})
+    (story,) = overfitting(compare(folders).groups[0])
+    assert story.endswith(
+        "had lost 0.100 Dice by epoch 125, but nothing shows that it fitted its training images any better: that is "
+        "not called overfitting."
+    )
 
 
 def test_a_run_continued_twice_begins_two_stories(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Intervals, differences and corrections against plain loops, and what must hold for any counts."""
 
+import json
 import math
 from itertools import permutations
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from scipy import stats
 from segfit.comparison.entrants import Entrant
 from segfit.comparison.statistics import Statistics, study
 from segfit.comparison.statistics.corrections import holm
+from segfit.comparison.statistics.differences import class_deltas
 from segfit.comparison.statistics.influence import image_spread, influence
 from segfit.comparison.statistics.ratios import RATIOS, Ratios
 from segfit.comparison.statistics.resampling import BLOCK, LEAST, MOST, draws, how_many, resample
@@ -216,6 +218,71 @@ def test_an_entrant_trained_once_borrows_the_spread_of_the_other() -> None:
     spread = with_seeds(images, [Seeds(values, 0.0), Seeds(np.array([0.6]), 0.0)])
     result = stats.ttest_ind(values, [0.6], equal_var=True)
     assert spread.p_value(0.6 - values.mean()) == pytest.approx(result.pvalue, rel=1e-4)
+
+
+def test_two_trained_once_borrow_the_spread_of_those_beside_them() -> None:
+    several = [np.array([0.50, 0.54, 0.49]), np.array([0.61, 0.70])]
+    images, once = Part(1e-4, 100.0), [Seeds(np.array([value]), 0.0) for value in (0.5, 0.6)]
+    spread = with_seeds(images, once, [*once, *(Seeds(values, 3e-4) for values in several)])
+    # Three degrees of freedom: two thirds of the chance of images are taken away.
+    pooled = sum(np.square(values - values.mean()).sum() for values in several) / 3 - 2 / 3 * 3e-4
+    assert spread.parts[1].freedom == 3
+    assert spread.parts[1].variance == pytest.approx(2 * pooled)
+    # Who was trained several times speaks for itself, and a group without such entrants says nothing.
+    pair = [Seeds(several[0], 0.0), once[0]]
+    assert with_seeds(images, pair, [Seeds(several[1], 0.0)]) == with_seeds(images, pair)
+    assert with_seeds(images, once, once).parts == (images,)
+
+
+def test_seeds_of_a_group_widen_the_differences_of_those_trained_once() -> None:
+    runs = {f"a{seed}": counts(seed, skill=0.5 + 0.15 * seed) for seed in range(3)}
+    runs |= {"b": counts(8, skill=0.7), "c": counts(9, skill=0.55)}
+    alone = studied({name: runs[name] for name in "bc"}).difference("b", "c")
+    pair = studied(runs, [("a0", "a1", "a2"), ("b",), ("c",)])
+    beside = pair.difference("b", "c")
+    assert beside.value == alone.value
+    assert beside.interval.high - beside.interval.low > 2 * (alone.interval.high - alone.interval.low)
+    assert (alone.distinguishable, beside.distinguishable) == (True, False)
+    assert (alone.seeds, beside.seeds, beside.probability) == (False, True, 1 - beside.p_value / 2)
+    widths = [
+        [one.interval.high - one.interval.low for one in found.classes("b", "c") if one.interval is not None]
+        for found in (studied({name: runs[name] for name in "bc"}), pair)
+    ]
+    assert np.mean(widths[1]) > np.mean(widths[0])
+
+
+def test_classes_that_are_all_in_one_image_tell_no_spread() -> None:
+    """As many classes as images, each in its own: nothing repeats, so nothing is claimed."""
+    rng = np.random.default_rng(1)
+    target = np.diag(np.full(12, 1000))
+
+    def run() -> ClassCounts:
+        hits = np.diag(rng.integers(300, 900, 12))
+        return ClassCounts(hits=hits, target=target, prediction=hits)
+
+    runs = {name: run() for name in "abc"}
+    for groups in (None, [("a", "b"), ("c",)]):
+        found = studied(runs, groups)
+        for pair in found.differences:
+            assert pair.value > 0
+            assert (pair.p_value, pair.probability, pair.distinguishable) == (1.0, 0.5, False)
+            assert (pair.interval.low, pair.interval.high) == (-1.0, 1.0)
+            assert not any(one.distinguishable for one in found.classes(pair.better, pair.other))
+        for one in found.standings:
+            assert (one.interval.low, one.interval.high) == (0.0, 1.0)
+            # Scores that do not tell classes apart are known as ever.
+            assert one.scores["pixel_accuracy"].interval.low > 0
+        math.fsum(json.loads(json.dumps(pair["p_value"])) for pair in found.to_facts()["differences"])
+
+
+@pytest.mark.parametrize("images", [4, 5, 6, 7, 10, 20])
+def test_a_class_in_five_equal_images_is_told(images: int) -> None:
+    rng = np.random.default_rng(0)
+    sizes = np.zeros((30, 2))
+    sizes[:, 0], sizes[:images, 1] = 1, 777
+    one, other = (sample([Ratios(sizes * rng.uniform(0.4, 0.6, sizes.shape), sizes)]) for _ in range(2))
+    told = class_deltas(one, other, np.array([30, images]))[1]
+    assert (told.p_value is not None) == (images >= 5)
 
 
 # --- corrections -----------------------------------------------------------------------------------------------------

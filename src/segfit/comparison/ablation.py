@@ -1,13 +1,11 @@
 """What made the difference: runs whose recipes differ in exactly one thing, found from the recipes themselves.
 
-A thing is a field of the recipe with what follows from it: a preset of augmentation fills in a dozen values, a model
-brings its options, and both count once. How a run is scored, where it ran and what it is called are no such things.
+What a thing is, `segfit.comparison.settings` says.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,29 +15,12 @@ import numpy as np
 from segfit.comparison.comparing import Comparison
 from segfit.comparison.entrants import Entrant
 from segfit.comparison.facts import RunFacts
+from segfit.comparison.settings import Settings, differing, settings_of
 from segfit.comparison.statistics import Interval, Statistics
 from segfit.comparison.table import Group, Row
 from segfit.config import PRESETS
-from segfit.errors import RecipeError
-from segfit.registry import Registry
 
-__all__ = ["Certainty", "Effect", "Setting", "changes", "effects", "field_title"]
-
-COMPONENTS = ("data", "model", "loss")
-"""Sections of a recipe that name a component and give its options."""
-
-IGNORED = {
-    "data.validation",
-    "data.limit_validation",
-    "train.seed",
-    "train.device",
-    "train.workers",
-    "train.fit",
-    "train.autotune",
-    "train.validate_every",
-    "train.continue_from",
-}
-"""What does not decide what is learnt, or decides other fields that are compared themselves. A seed is chance."""
+__all__ = ["Certainty", "Effect", "Setting", "effects", "field_title"]
 
 TITLES = {
     "labels.top": "classes",
@@ -56,6 +37,8 @@ TITLES = {
     "train.steps": "steps",
     "train.batch": "batch size",
     "train.precision": "precision",
+    "train.validate_every": "epochs between validations",
+    "train.continue_from": "going on with a run",
     "data.limit_train": "training images",
     "data.root": "data",
     "data.name": "data",
@@ -69,132 +52,6 @@ DIGITS = 6
 def field_title(field: str) -> str:
     """Return what a field is called in sentences; a field without a name of its own by its place in the recipe."""
     return TITLES.get(field, field)
-
-
-# --- differences of recipes ------------------------------------------------------------------------------------------
-
-Settings = Mapping[str, Any]
-"""The fields of a recipe that decide what is learnt and what it costs: ``model.name``, ``augment.flip``, …"""
-
-
-def _settings(runs: Sequence[RunFacts]) -> list[Settings]:
-    """Return the settings of each run.
-
-    Where the runs do not all have the same component and options, options that a recipe leaves out get the values that
-    their builder gives them. Elsewhere they are equal anyway, and nobody has to ask the builders.
-    """
-    found = [_given(run) for run in runs]
-    for section in COMPONENTS:
-        kinds = {(own[f"{section}.name"], *sorted(key for key in own if _of(section, key))) for own in found}
-        if len(kinds) > 1:
-            found = [{**own, **_default_settings(section, own), **own} for own in found]
-    # Pretraining is no trait of a model: one that has no such weights starts without.
-    return [{**own, "model.pretrained": own.get("model.pretrained")} for own in found]
-
-
-def _given(run: RunFacts) -> Settings:
-    """Return the settings that a run's recipe has."""
-    settings: dict[str, Any] = {}
-    for section, fields in run.recipe.model_dump(mode="json").items():
-        if isinstance(fields, dict) and section != "evaluate":
-            settings.update({f"{section}.{name}": value for name, value in fields.items()})
-    # The files decide, not where they lie.
-    settings["data.root"] = run.environment.dataset.fingerprint
-    settings["data.cache"] = settings["data.cache"] is not None
-    return settings
-
-
-def _of(section: str, key: str) -> bool:
-    return key.startswith(f"{section}.")
-
-
-def _default_settings(section: str, own: Settings) -> Settings:
-    return {f"{section}.{name}": value for name, value in _defaults(section, str(own[f"{section}.name"])).items()}
-
-
-@cache
-def _defaults(section: str, name: str) -> Settings:
-    """Return the options that a component has when nothing is said; none for one that is not installed here."""
-    try:
-        signature = _registry(section).signature(name)
-    except RecipeError:
-        return {}
-    defaults = {option: default for option, (_, default) in signature.items() if default is not ...}
-    return {option: list(value) if isinstance(value, tuple) else value for option, value in defaults.items()}
-
-
-def _registry(section: str) -> Registry[Any]:
-    """Return who knows the components of a section; models and losses bring torch, which is slow to import."""
-    if section == "model":
-        from segfit.models import MODELS
-
-        return MODELS
-    if section == "loss":
-        from segfit.losses import LOSSES
-
-        return LOSSES
-    from segfit.data import SOURCES
-
-    return SOURCES
-
-
-def changes(one: RunFacts, other: RunFacts) -> tuple[str, ...]:
-    """Return the fields in which two runs' recipes differ, without those that follow from others; sorted."""
-    return _changes(*_settings([one, other]))
-
-
-def _changes(one: Settings, other: Settings) -> tuple[str, ...]:
-    differing = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
-    leading = {_leading(key, one, other, differing) for key in differing}
-    return tuple(sorted(key for key in leading & differing if key is not None and key not in IGNORED))
-
-
-def _leading(key: str, one: Settings, other: Settings, differing: set[str]) -> str | None:
-    """Return the field that a differing field follows from; itself where it stands alone."""
-    section = key.partition(".")[0]
-    name = f"{section}.name"
-    if section in COMPONENTS and key != name and name in differing and _follows(key, one, other, _own_default):
-        return name
-    if section == "augment" and "augment.preset" in differing and _follows(key, one, other, _preset_value):
-        return "augment.preset"
-    if section == "labels":
-        return _leading_label(key, one, other, differing)
-    if key == "train.steps" and "train.epochs" in differing:
-        return "train.epochs"
-    if key == "data.root" and any(k.startswith("data.") for k in differing - {key, "data.cache"}):
-        # Other splits or limits are other files.
-        return None
-    return key
-
-
-ABSENT = object()
-
-
-def _follows(key: str, one: Settings, other: Settings, derived: Callable[[str, Settings], Any]) -> bool:
-    """Whether both values are what their leading field gives them, or only one of the recipes has such a field."""
-    if (key in one) != (key in other):
-        return True
-    return all(settings[key] == derived(key, settings) for settings in (one, other))
-
-
-def _own_default(key: str, settings: Settings) -> Any:
-    section, _, option = key.partition(".")
-    return _defaults(section, str(settings[f"{section}.name"])).get(option, ABSENT)
-
-
-def _preset_value(key: str, settings: Settings) -> Any:
-    value = PRESETS[settings["augment.preset"]].get(key.partition(".")[2], ABSENT)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _leading_label(key: str, one: Settings, other: Settings, differing: set[str]) -> str | None:
-    """Return what a choice of classes follows from: what becomes of the others means nothing where there are none."""
-    chosen = [settings["labels.top"] is not None or settings["labels.classes"] is not None for settings in (one, other)]
-    if key in {"labels.rest", "labels.ratios"} and not all(chosen):
-        return None
-    if key == "labels.classes" and "labels.top" in differing:
-        return "labels.top"
-    return key
 
 
 # --- settings and their effects --------------------------------------------------------------------------------------
@@ -362,9 +219,9 @@ def effects(comparison: Comparison) -> tuple[Effect, ...]:
     settings = _by_setting(comparison)
     pairs: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for i, j in combinations(range(len(settings)), 2):
-        differing = _changes(settings[i].settings, settings[j].settings)
-        if len(differing) == 1:
-            pairs[differing[0]] |= {(i, j), (j, i)}
+        changed = differing(settings[i].settings, settings[j].settings)
+        if len(changed) == 1:
+            pairs[changed[0]] |= {(i, j), (j, i)}
     order = list(settings[0].settings) if settings else []
     fields = sorted(pairs, key=lambda field: order.index(field) if field in order else len(order))
     return tuple(effect for field in fields for effect in _of_field(field, settings, pairs[field]))
@@ -377,7 +234,7 @@ def _by_setting(comparison: Comparison) -> list[Setting]:
     """
     found = [(one, part.group) for part in comparison.analyses for one in part.entrants if not one.soup]
     found.sort(key=lambda pair: pair[0].number)
-    known = _settings([one.runs[0] for one, _ in found])
+    known = settings_of([one.runs[0] for one, _ in found])
     return [_setting(one, group, own) for (one, group), own in zip(found, known, strict=True)]
 
 

@@ -21,7 +21,7 @@ from segfit.comparison.statistics import Standing
 from segfit.comparison.table import BASELINE, Group, Protocol, Row
 from segfit.errors import RunError
 
-__all__ = ["Column", "Comparison", "compare", "grid"]
+__all__ = ["Column", "Comparison", "compare", "grid", "seed_notes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,15 +100,20 @@ def grid(analysis: Analysis) -> Grid:
 
 def _notes_of(analysis: Analysis) -> list[str]:
     """Return what a reader must know of a table: why there are no intervals, or what the means over seeds are."""
-    notes = list(analysis.group.notes)
-    if analysis.statistics is None:
-        return [*notes, *([analysis.statistics_note] if analysis.statistics_note else [])]
-    for standing in analysis.statistics.standings:
+    unsure = [analysis.statistics_note] if analysis.statistics_note else []
+    return [*analysis.group.notes, *unsure, *seed_notes(analysis)]
+
+
+def seed_notes(analysis: Analysis) -> list[str]:
+    """Return the mean over seeds of each entrant of several trainings, a sentence each, and which runs these are."""
+    notes = []
+    for standing in analysis.statistics.standings if analysis.statistics else ():
         if len(standing.trainings) > 1:
             low, high = units.score(standing.interval.low), units.score(standing.interval.high)
+            runs = units.listed([row.name for row in standing.entrant.rows])
             notes.append(
                 f"{standing.name}: {units.score(standing.value)} on average over {len(standing.trainings)} seeds, "
-                f"95 % interval {low} to {high}."
+                f"95 % interval {low} to {high} ({runs})."
             )
     return notes
 

@@ -1,29 +1,14 @@
 """Who competes: trainings that differ only in their seed are one entrant, whose score is their mean."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
 
 from segfit.comparison.curves import ScoreName
 from segfit.comparison.facts import RunFacts
+from segfit.comparison.settings import recipe_texts
 from segfit.comparison.table import Group, Row
 
 __all__ = ["Entrant", "entrants"]
-
-ALIKE = {
-    "name",
-    "data.root",
-    "data.cache",
-    "train.seed",
-    "train.device",
-    "train.workers",
-    "train.fit",
-    "train.autotune",
-    "evaluate.batch",
-    "evaluate.examples",
-}
-"""What may differ between trainings of one entrant: the seed, and what decides neither a weight nor a score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +46,18 @@ class Entrant:
 def entrants(group: Group) -> tuple[Entrant, ...]:
     """Return the entrants of a group, those of the highest mean score first, then by name.
 
-    Two runs of one recipe and one seed are two entrants, since the second is no other draw from the seeds; a soup is
-    one beside its ingredients.
+    Trainings of one entrant have the same settings (`comparison.settings`) and are scored at the same checkpoint. Two
+    runs of one recipe and one seed are two entrants, since the second is no other draw from the seeds; a soup is one
+    beside its ingredients.
     """
     members: dict[tuple[str, int], list[Row]] = {}
     seen: dict[tuple[str, int], int] = {}
-    for row in sorted(group.rows, key=lambda row: row.number):
-        assert row.run is not None, "only the baseline has no run"
-        key, seed = _key(row.run), row.run.recipe.train.seed
+    texts = recipe_texts(group.runs)
+    # By their places, so that the order in which runs are named does not choose among copies of a seed.
+    for row, run, text in sorted(
+        zip(group.rows, group.runs, texts, strict=True), key=lambda one: one[1].path.resolve()
+    ):
+        key, seed = _key(run, text), run.recipe.train.seed
         copy = seen[key, seed] = seen.get((key, seed), -1) + 1
         members.setdefault((key, copy), []).append(row)
     order = {row.name: position for position, row in enumerate(group.rows)}
@@ -78,20 +67,10 @@ def entrants(group: Group) -> tuple[Entrant, ...]:
     return tuple(sorted(made, key=lambda entrant: (-entrant.score(group.protocol.score), entrant.name)))
 
 
-def _key(run: RunFacts) -> str:
-    """Return what makes the run's recipe and its data: equal texts are trainings of one entrant."""
-    fields = _dotted(run.recipe.model_dump(mode="json"))
-    kept = sorted((name, repr(value)) for name, value in fields.items() if name not in ALIKE)
+def _key(run: RunFacts, recipe: str) -> str:
+    """Return what tells the run's entrant from others, but for the seed; `recipe` is its part of the settings."""
     soup = str(run.path) if run.soup else None
-    data = run.environment.dataset.fingerprint
-    return repr((kept, data, run.evaluation.checkpoint, run.training.parameters, soup))
-
-
-def _dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for name, value in tree.items():
-        fields.update(_dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
-    return fields
+    return repr((recipe, run.evaluation.checkpoint, run.training.parameters, soup))
 
 
 def _names(lists: list[list[Row]]) -> list[str]:

@@ -284,6 +284,13 @@ def _checked(kind: type[M], value: dict[str, Any], file: Path) -> M:
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
+AMOUNTS = ("time", "step", "seconds")
+"""What an event says of when it was written: always numbers."""
+
+VALUES = ("loss", "dice", "miou", "memory")
+"""What an event measured: numbers, or null where there was none, or none that was finite."""
+
+
 def _read_events(file: Path) -> list[dict[str, Any]]:
     """Return the events of a run; what a killed process left half-written is passed over.
 
@@ -308,5 +315,13 @@ def _event(line: str) -> dict[str, Any] | None:
         return None
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return None
-    complete = event["event"] not in {"epoch", "validation"} or isinstance(event.get("epoch"), int)
-    return event if complete else None
+    epoch = event.get("epoch")
+    complete = event["event"] not in {"epoch", "validation"} or (isinstance(epoch, int) and not isinstance(epoch, bool))
+    return event if complete and _numbers(event) else None
+
+
+def _numbers(event: dict[str, Any]) -> bool:
+    """Whether what an event measured are numbers; what was not finite is written as null."""
+    known = [event[key] for key in AMOUNTS if key in event]
+    known += [event[key] for key in VALUES if event.get(key) is not None]
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)

@@ -100,7 +100,7 @@ class Grid:
 
 def markdown_text(text: str) -> str:
     """Return `text` with Markdown's special characters escaped, in one line."""
-    return "".join(f"\\{char}" if char in "\\|*_`<>[~#&$" else char for char in " ".join(text.split()))
+    return "".join(f"\\{char}" if char in "\\|*_`<>[]~#&$" else char for char in " ".join(text.split()))
 
 
 _LATEX = {

@@ -48,13 +48,15 @@ def _title(analysis: Analysis, advice: Recommendation) -> str:
     score = group.protocol.score
     best = analysis.entrants[0]
     value = f"{SCORES[score]} {units.score(best.score(score))}"
+    # Of several seeds it is the mean that competes, and one lucky training may lie above it.
+    none = "on average over seeds, none" if any(len(one.rows) > 1 for one in analysis.entrants) else "no run"
     if best.score(score) <= group.baseline.score(score):
-        return f"Keep none: no run beats the majority class, the best reaches {value}"
+        return f"Keep none: {none} beats the majority class, the best reaches {value}"
     if advice.keep is not None:
         return f"{best.name} reaches {value}" if len(analysis.entrants) == 1 else _kept(analysis, advice, advice.keep)
     if analysis.statistics is None:
         return f"{best.name} scored best: {value}, but how sure that is cannot be said"
-    return f"Keep none: no run is surely better than the majority class, the best reaches {value}"
+    return f"Keep none: {none} is surely better than the majority class, the best reaches {value}"
 
 
 def _kept(analysis: Analysis, advice: Recommendation, keep: Entrant) -> str:
@@ -185,17 +187,23 @@ def _probability(pair: Difference, statistics: Statistics) -> str:
 def _costs(analysis: Analysis, entrant: Entrant, advice: Recommendation) -> list[str]:
     """Return time and memory of an entrant, of its rival where they may be compared, and who needs the least memory."""
     memory, time, _ = COSTS
-    first = entrant.runs[0]
-    each = " each" if len(entrant.runs) > 1 else ""
-    text = (
-        f"{entrant.name} trained for {time.text(amount(entrant, time))}{each} on {first.hardware} with "
-        f"{memory.text(amount(entrant, memory))} of memory at the peak"
-    )
+    text = _own_costs(entrant, memory, time)
     rival = next((other for other in (*advice.tied, *analysis.entrants) if other is not entrant), None)
     if rival is None or not _comparable(entrant, rival, (memory, time)):
         return [f"{text}."]
     text += f", {rival.name} for {time.text(amount(rival, time))} with {memory.text(amount(rival, memory))}."
     return [text, *_frugal(analysis, (entrant, rival), memory)]
+
+
+def _own_costs(entrant: Entrant, memory: Cost, time: Cost) -> str:
+    """Return what an entrant's trainings took, as far as that was measured alike in all of them."""
+    text = f"{entrant.name} was trained on different hardware"
+    if _comparable(entrant, entrant, (time,)):
+        each = " each" if len(entrant.runs) > 1 else ""
+        text = f"{entrant.name} trained for {time.text(amount(entrant, time))}{each} on {entrant.runs[0].hardware}"
+    if _comparable(entrant, entrant, (memory,)):
+        text += f" with {memory.text(amount(entrant, memory))} of memory at the peak"
+    return text
 
 
 def _comparable(first: Entrant, second: Entrant, costs: tuple[Cost, ...]) -> bool:
@@ -229,14 +237,21 @@ def _caveats(analysis: Analysis) -> list[str]:
     sentences = ["The intervals are over images and, where there are several trainings, over seeds."]
     if once:
         verb, whose = ("was", "its") if len(once) == 1 else ("were", "their")
-        known = ", if that was trained several times" if len(once) + len(soups) > 1 else ""
+        known = (
+            " or, where that shows none either, that of all with several trainings"
+            if len(once) + len(soups) > 1
+            else ""
+        )
         sentences.append(
-            f"{_list(once)} {verb} trained once; {whose} spread over seeds is taken to be that of the entrant compared "
-            f"with{known}."
+            f"{_list(once)} {verb} trained once; in differences, {whose} spread over seeds is taken to be that of the "
+            f"entrant compared with{known}."
         )
     if soups:
         verb, what = ("is", "an average") if len(soups) == 1 else ("are", "averages")
-        sentences.append(f"{_list(soups)} {verb} {what} of trainings, whose own spread over seeds is not known.")
+        sentences.append(
+            f"{_list(soups)} {verb} {what} of trainings, whose own spread over seeds is not known; in differences, it "
+            "is taken to be that of one training."
+        )
     return [" ".join(sentences)]
 
 

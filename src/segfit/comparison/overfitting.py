@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from segfit import units
-from segfit.comparison.curves import SCORES, ScoreName, overfit_epoch
+from segfit.comparison.curves import PATIENCE, SCORES, Curves, ScoreName, overfit_epoch
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.table import Group, Row
 
@@ -52,8 +52,11 @@ class Overfitting:
         epochs = "the epoch after it" if self.epochs == 1 else f"the {self.epochs} epochs after it"
         whole = f"{units.share(self.share)} of the training"
         took = f"were {whole}" if self.seconds is None else f"took {units.duration(self.seconds)} ({whole})"
-        loss = "less than 0.001" if self.lost < 0.0005 else f"{self.lost:.3f}"
-        return f"{epochs} {took} and lost {loss} {SCORES[self.metric]}"
+        return f"{epochs} {took} and lost {_loss(self.lost)} {SCORES[self.metric]}"
+
+
+def _loss(lost: float) -> str:
+    return "less than 0.001" if lost < 0.0005 else f"{lost:.3f}"
 
 
 def overfitting_of(run: RunFacts, score: ScoreName) -> Overfitting | None:
@@ -162,8 +165,19 @@ def _story(chain: tuple[Row, ...], score: ScoreName) -> str:
     found = overfitting_of(whole, score)
     if found is not None:
         return f"{text} It was best at epoch {found.best_epoch} with {units.score(found.best)}; {found.cost()}."
-    best = int(np.nanargmax(values))
-    score_there = units.score(float(values[best]))
-    return (
-        f"{text} It was best at epoch {whole.curves.validated[best]} with {score_there}: going on did not overfit it."
-    )
+    return f"{text} {_without_overfitting(whole.curves, score)}"
+
+
+def _without_overfitting(curves: Curves, score: ScoreName) -> str:
+    """Return where a run was best that is not said to have overfitted, and why it is not."""
+    values = curves.score(score)
+    finite = np.flatnonzero(np.isfinite(values))
+    best, last = int(np.nanargmax(values)), int(finite[-1])
+    lost = float(values[best] - values[last])
+    text = f"It was best at epoch {curves.validated[best]} with {units.score(float(values[best]))}"
+    if lost == 0:
+        return f"{text}: going on did not overfit it."
+    text += f" and had lost {_loss(lost)} {SCORES[score]} by epoch {curves.validated[last]}"
+    if (finite > best).sum() < PATIENCE:
+        return f"{text}: too few validations follow to tell whether it overfits."
+    return f"{text}, but nothing shows that it fitted its training images any better: that is not called overfitting."

@@ -1,12 +1,13 @@
 """Which entrant to keep, by one rule that can be read, and why.
 
 1. Nothing is recommended that is not better than always answering the most common class: its interval must lie above
-   that score (its score, where there are no intervals).
+   that score, or it must be distinguishably better than an entrant whose interval does (its score must be above, where
+   there are no intervals).
 2. What is not distinguishable from the best entrant is as good as it. What is distinguishably worse is out. Where there
    are no intervals, several entrants cannot be told apart or ranked, and nothing is recommended.
 3. Of the entrants that are left the cheapest is kept: the least memory; where memory was measured in different ways,
    the least training time; where hardware differs, too, the fewest parameters. Costs within 5 % of the least are equal,
-   and of equal ones the best score is kept.
+   and of equal ones the best score is kept. The best entrant only gives way to one that is more than 5 % below it.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,8 @@ def recommend(analysis: Analysis) -> Recommendation:
     runs = [run for entrant in tied for run in entrant.runs]
     cost = next(cost for cost in COSTS if len({cost.measured_by(run) for run in runs}) == 1)
     amounts = [amount(entrant, cost) for entrant in tied]
-    chosen = next(i for i, value in enumerate(amounts) if value <= EQUAL * min(amounts))
+    cheap = [value <= EQUAL * min(amounts) and EQUAL * value < amounts[0] for value in amounts]
+    chosen = 0 if amounts[0] <= EQUAL * min(amounts) else cheap.index(True)
     ratio = amounts[chosen] / amounts[0] if amounts[0] else 1.0
     return Recommendation(keep=tied[chosen], tied=tied, cost=cost, ratio=ratio)
 
@@ -67,6 +69,9 @@ def _contenders(analysis: Analysis, statistics: Statistics | None) -> tuple[Entr
     score = analysis.group.protocol.score
     base = analysis.group.baseline.score(score)
     if statistics is not None:
-        return tuple(standing.entrant for standing in statistics.tied if standing.interval.low > base)
+        sure = {standing.name for standing in statistics.standings if standing.interval.low > base}
+        # An interval over two seeds may be wide, and the difference from an entrant of many seeds be sure all the same.
+        sure |= {pair.better for pair in statistics.differences if pair.distinguishable and pair.other in sure}
+        return tuple(standing.entrant for standing in statistics.tied if standing.name in sure)
     alone = len(analysis.entrants) == 1
     return tuple(entrant for entrant in analysis.entrants if alone and entrant.score(score) > base)

@@ -7,22 +7,26 @@ from typing import Any
 from segfit.config.sections import Recipe
 from segfit.errors import RunError
 
-__all__ = ["adopt_settled", "check_same"]
+__all__ = ["FREE", "PLACE", "adopt_settled", "check_same", "dotted"]
 
-FREE = {
+PLACE = {
     "name",
-    "train.epochs",
-    "train.steps",
     "train.device",
     "train.workers",
     "train.fit",
     "train.autotune",
+    "evaluate.batch",
+    "evaluate.examples",
+}
+"""Where and how a run is made: what decides neither a weight nor a score."""
+
+FREE = PLACE | {
+    "train.epochs",
+    "train.steps",
     "train.validate_every",
     "train.continue_from",
-    "evaluate.batch",
     "evaluate.boundary",
     "evaluate.checkpoint",
-    "evaluate.examples",
 }
 """What may change between two starts of a run: no checkpoint, and no score that chose one, depends on it."""
 
@@ -61,7 +65,7 @@ def check_same(stored: Recipe, wanted: Recipe, where: Path) -> None:
     Raises:
         RunError: `wanted` describes another run, or a shorter one.
     """
-    before, after = _flat(stored.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
+    before, after = dotted(stored.model_dump(mode="json")), dotted(wanted.model_dump(mode="json"))
     for key in sorted((before.keys() | after.keys()) - FREE):
         if before.get(key) != after.get(key):
             raise RunError(
@@ -74,9 +78,10 @@ def check_same(stored: Recipe, wanted: Recipe, where: Path) -> None:
             raise RunError(f"{where}: was planned for {planned} {unit}, more than {asked}: choose another name")
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dictionaries with dotted keys."""
-    flat: dict[str, Any] = {}
+def dotted(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a recipe's sections as one dictionary, by the names of overrides: ``train.epochs``."""
+    fields: dict[str, Any] = {}
     for key, value in tree.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
+        nested = isinstance(value, dict) and value
+        fields.update(dotted(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
+    return fields

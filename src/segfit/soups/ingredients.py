@@ -1,13 +1,14 @@
 """What a soup is made of: checkpoints of runs that belong together, or the reason why they do not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segfit.comparison.facts import RunFacts, read_run
 from segfit.config import CheckpointName, Recipe
-from segfit.errors import RecipeError, RunError
+from segfit.config.sameness import dotted
+from segfit.errors import RunError
 from segfit.folder import RunFolder
 from segfit.training.checkpoint import open_weights
 from segfit.use import opened
@@ -25,9 +26,16 @@ FREE = {
 }
 """What ingredients may differ in although it stands in a section that decides how they are scored."""
 
-CHANGEABLE = ("data", "augment", "evaluate")
-CHANGEABLE_TRAIN = ("accumulate", "batch", "channels_last", "checkpointing", "device", "precision", "workers")
-"""Sections, and fields of ``train``, that making a soup reads: images, how they are batched, and where it computes."""
+READ = (
+    "augment.",
+    "data.",
+    "evaluate.",
+    *(
+        f"train.{field}"
+        for field in ("accumulate", "batch", "channels_last", "checkpointing", "device", "precision", "workers")
+    ),
+)
+"""What making a soup reads of a recipe: images, how they are batched, and where it computes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +94,10 @@ def open_ingredients(
         RecipeError: an override changes what a soup does not read.
         RunError: there is none, one is no finished run or is named twice, or they cannot be averaged.
     """
-    _check_overrides(overrides)
     found: dict[tuple[Path, str], Ingredient] = {}
     for word in runs:
         path, checkpoint = parse_ingredient(word)
-        folder, recipe = opened(path, overrides)
+        folder, recipe = opened(path, overrides, read=READ, unread=())
         one = Ingredient(
             folder=folder, checkpoint=checkpoint or recipe.evaluate.checkpoint, facts=read_run(path), recipe=recipe
         )
@@ -103,18 +110,6 @@ def open_ingredients(
     for other in ingredients[1:]:
         check_alike(ingredients[0], other, unrelated=unrelated)
     return ingredients
-
-
-def _check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse what would stand in the soup's recipe as if it had been trained so."""
-    for override in overrides:
-        key, equals, _ = override.partition("=")
-        section, _, field = key.strip().partition(".")
-        if equals and section not in CHANGEABLE and not (section == "train" and field in CHANGEABLE_TRAIN):
-            raise RecipeError(
-                f"{override}: has no effect on a soup, whose runs are trained: change "
-                f"{', '.join(f'{name}.*' for name in CHANGEABLE)} or train.({'|'.join(CHANGEABLE_TRAIN)})"
-            )
 
 
 def ancestors(folder: RunFolder) -> set[Path]:
@@ -170,7 +165,7 @@ def _check_model(first: Ingredient, other: Ingredient, *, unrelated: bool) -> No
         raise RunError(
             f"{other.name}: is a {kinds[1]} and {first.name} a {kinds[0]}: different models cannot be averaged"
         )
-    mine, theirs = (_flat({"model": one.facts.recipe.model.model_dump(mode="json")}) for one in (first, other))
+    mine, theirs = (dotted({"model": one.facts.recipe.model.model_dump(mode="json")}) for one in (first, other))
     for key in sorted(mine.keys() | theirs.keys()):
         if mine.get(key) != theirs.get(key) and not (unrelated and key == "model.pretrained"):
             raise RunError(
@@ -203,10 +198,6 @@ def _check_tensors(first: Ingredient, other: Ingredient) -> None:
 def _scoring(recipe: Recipe) -> dict[str, Any]:
     """Return the fields that decide on what, and how, an ingredient is scored."""
     tree = recipe.model_dump(mode="json")
-    flat = _flat({section: tree[section] for section in ("data", "evaluate")})
+    flat = dotted({section: tree[section] for section in ("data", "evaluate")})
     size = {"augment.size": tree["augment"]["size"], "train.precision": tree["train"]["precision"]}
     return {key: value for key, value in {**flat, **size}.items() if key not in FREE}
-
-
-def _flat(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {f"{section}.{key}": value for section, fields in tree.items() for key, value in fields.items()}

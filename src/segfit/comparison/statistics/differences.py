@@ -1,5 +1,6 @@
 """Two entrants on the same images: by how much they differ, how sure that is, and in which classes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ class Difference:
         interval: of it, for this pair alone, within [-1, 1].
         probability: that `better` is better: the share of the resamples, spread like the interval, in which it is; with
             several seeds, which resampled images know nothing of, one minus half of the p-value.
-        seeds: one of the two was trained with several seeds.
+        seeds: the interval is over seeds, too.
         p_value: of no difference, for this pair alone.
         corrected: the p-value among those of all pairs (Holm).
         identical: both scored exactly alike in every image.
@@ -98,19 +99,25 @@ class ClassDifference:
         return self.corrected is not None and self.corrected < ALPHA
 
 
-def difference(names: tuple[str, str], samples: tuple[Sample, Sample], resamples: tuple[Values, Values]) -> Difference:
+def difference(
+    names: tuple[str, str],
+    samples: tuple[Sample, Sample],
+    resamples: tuple[Values, Values],
+    beside: Sequence[Sample] = (),
+) -> Difference:
     """Return the difference of two entrants, uncorrected (`corrected` is the p-value).
 
     Args:
         names: of the better one and the other.
         samples: what is known of their scores.
         resamples: `(B,)` mean scores of each on the same resampled images.
+        beside: what is known of the entrants of their group (see `difference_spread`).
     """
     better, other = samples
-    spread = difference_spread(better, other)
+    spread = difference_spread(better, other, beside)
     value = better.value - other.value
     p_value, interval = spread.p_value(value), spread.interval(value)
-    seeds = len(better.scores) > 1 or len(other.scores) > 1
+    seeds = any(known.seeds.repeated for known in (*samples, *beside))
     probability = 1 - p_value / 2 if seeds else _probability(value, resamples[0] - resamples[1], interval)
     return Difference(
         better=names[0],
@@ -132,6 +139,8 @@ def _probability(value: float, resampled: Values, interval: Interval) -> float:
     and stretched until their standard deviation is that of the interval. The two then agree but for the shape of the
     resamples, which need not be that of a normal distribution.
     """
+    if not np.isfinite(interval.high):
+        return 0.5
     resampled = resampled - resampled.mean()
     width = NORMAL_95 * float(resampled.std())
     half = (interval.high - interval.low) / 2
@@ -144,17 +153,21 @@ def _bounded(interval: Interval) -> Interval:
     return Interval(low=max(-1.0, interval.low), high=min(1.0, interval.high))
 
 
-def class_deltas(first: Sample, second: Sample, images: NDArray[np.int64]) -> tuple[ClassDifference, ...]:
+def class_deltas(
+    first: Sample, second: Sample, images: NDArray[np.int64], beside: Sequence[Sample] = ()
+) -> tuple[ClassDifference, ...]:
     """Return the difference of two entrants in every class that occurs, in the order of the classes.
 
     Args:
         first: what is known of the one entrant.
         second: and of the other.
         images: `(K,)` in how many images each class is true.
+        beside: what is known of the entrants of their group (see `difference_spread`).
     """
-    values, spreads = class_differences(first, second)
+    values, spreads = class_differences(first, second, beside)
     concentration = np.maximum(first.influence.concentration, second.influence.concentration)
-    told = np.flatnonzero((concentration > 0) & (concentration * FEWEST_IMAGES_OF_A_CLASS <= 1))
+    # Of five equal images the sum of squares may be a rounding above a fifth.
+    told = np.flatnonzero((concentration > 0) & (concentration * FEWEST_IMAGES_OF_A_CLASS <= 1 + 1e-9))
     p_values = {k: spreads[k].p_value(values[k]) for k in told.tolist()}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     return tuple(

@@ -92,13 +92,16 @@ def image_spread(of: Influence) -> Part:
     """Return the variance that the choice of images gives to a mean over classes, and its degrees of freedom.
 
     Classes in one image get the mean variance, per effective image, of the others: without that a set of many rare
-    classes would seem more certain the rarer they are.
+    classes would seem more certain the rarer they are. Where all are in one image, nothing tells the variance: it is
+    infinite, and nothing can be claimed.
     """
     mean = of.mean
     variance = float(mean @ mean)
     alone = of.concentration > ALONE
     others = of.concentration[~alone].sum()
-    if alone.any() and others > 0:
+    if alone.any() and others == 0:
+        return Part(np.inf, 1.0)
+    if alone.any():
         per_image = float(np.einsum("nk,nk->", of.images, of.images)) / others
         variance += float(alone.sum()) * per_image * of.share**2
     return Part(variance, _freedom(mean))

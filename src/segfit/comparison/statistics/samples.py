@@ -72,17 +72,28 @@ def score_spread(of: Sample) -> Spread:
     return with_seeds(image_spread(of.influence), [of.seeds])
 
 
-def difference_spread(first: Sample, second: Sample) -> Spread:
-    """Return the spread of the difference of two mean scores."""
-    return with_seeds(image_spread(first.influence.minus(second.influence)), [first.seeds, second.seeds])
+def difference_spread(first: Sample, second: Sample, beside: Sequence[Sample] = ()) -> Spread:
+    """Return the spread of the difference of two mean scores.
+
+    Args:
+        first: the one entrant.
+        second: the other.
+        beside: entrants of their group; they tell how much seeds do where neither of the two was trained several times.
+    """
+    images = image_spread(first.influence.minus(second.influence))
+    return with_seeds(images, [first.seeds, second.seeds], [other.seeds for other in beside])
 
 
-def class_differences(first: Sample, second: Sample) -> tuple[Values, list[Spread]]:
-    """Return the `(K,)` differences of two entrants' class scores and their spreads."""
+def class_differences(first: Sample, second: Sample, beside: Sequence[Sample] = ()) -> tuple[Values, list[Spread]]:
+    """Return the `(K,)` differences of two entrants' class scores and their spreads; see `difference_spread`."""
     change = first.influence.images - second.influence.images
     own = Influence(change, first.influence.concentration, first.influence.share)
     spreads = [
-        with_seeds(images, [first.class_seeds(index), second.class_seeds(index)])
+        with_seeds(
+            images,
+            [first.class_seeds(index), second.class_seeds(index)],
+            [other.class_seeds(index) for other in beside],
+        )
         for index, images in enumerate(class_spreads(own))
     ]
     return first.classes.mean(axis=0) - second.classes.mean(axis=0), spreads

@@ -19,13 +19,6 @@ LEVEL = 0.95
 """How often an interval holds the truth, if all is as assumed."""
 
 
-LESS = 0.5
-"""Share of the chance of images that is taken away from a spread over seeds that stands for another entrant's, too.
-
-Taking all of it away loses 3 % of the intervals where two trainings happen to agree, taking none makes them too wide.
-"""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Interval:
     """An interval that holds the truth in 95 of 100 cases.
@@ -123,24 +116,27 @@ class Seeds:
         return float(self.values.var(ddof=1)) - less * self.chance
 
 
-def with_seeds(images: Part, seeds: Sequence[Seeds]) -> Spread:
+def with_seeds(images: Part, seeds: Sequence[Seeds], beside: Sequence[Seeds] = ()) -> Spread:
     """Return the spread of a score, or of a difference of two, over images and seeds.
 
     What the choice of images does to each training apart from the others is in both variances; it is counted once.
     Two entrants are taken to have the same spread over seeds, to which each adds what its trainings tell, as in
-    Student's t-test; where one was trained once, the other's spread stands for both.
+    Student's t-test; where one was trained once, the other's spread stands for both, and where both were, that
+    of those beside them.
 
     Args:
         images: the variance over images alone.
         seeds: of the one entrant, or of both.
+        beside: of entrants that stand for a pair of which neither was trained several times.
     """
-    known = [part for part in seeds if part.repeated]
+    own = [part for part in seeds if part.repeated]
+    known = own or [part for part in beside if part.repeated]
     if not known:
         return Spread((images,))
     freedom = sum(len(part.values) - 1.0 for part in known)
-    if len(known) == len(seeds):
-        pooled = sum((len(part.values) - 1) * part.variance() for part in known) / freedom
-    else:
-        pooled = known[0].variance(LESS)
+    # Where a spread stands for another entrant's, too, taking away all of the chance of images makes intervals too
+    # narrow when two trainings happen to agree, and taking away none makes them too wide: the more are known, the more.
+    less = 1.0 if len(own) == len(seeds) else 1.0 - 1.0 / freedom
+    pooled = sum((len(part.values) - 1) * part.variance(less) for part in known) / freedom
     variance = pooled * sum(1 / len(part.values) for part in seeds)
     return Spread((images, Part(variance, freedom)) if variance > 0 else (images,))

@@ -61,7 +61,7 @@ class Statistics:
 
     def classes(self, first: str, second: str) -> tuple[ClassDifference, ...]:
         """Return the differences of two entrants (first minus second) in every class that is in the ground truth."""
-        return class_deltas(self._samples[first], self._samples[second], self._present)
+        return class_deltas(self._samples[first], self._samples[second], self._present, list(self._samples.values()))
 
     @cached_property
     def tied(self) -> tuple[Standing, ...]:
@@ -106,7 +106,12 @@ def study(entrants: Sequence[Entrant], counts: dict[str, ClassCounts], score: st
     drawn = dict(zip(ratios, resample(list(ratios.values()), count), strict=True)) if len(entrants) > 1 else {}
     resampled = {e.name: np.mean([drawn[row.name] for row in e.rows], axis=0) for e in entrants if drawn}
     pairs = [
-        difference((a.name, b.name), (samples[a.name], samples[b.name]), (resampled[a.name], resampled[b.name]))
+        difference(
+            (a.name, b.name),
+            (samples[a.name], samples[b.name]),
+            (resampled[a.name], resampled[b.name]),
+            list(samples.values()),
+        )
         for a, b in combinations(order, 2)
     ]
     corrected = holm([pair.p_value for pair in pairs])
