@@ -13,11 +13,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from cases import Case, Goal, Seconds, faster, within
-from scoring import CLASSES, Map, moved
+from scoring import CLASSES, DISTANCE, Map, moved
 from segfit.comparison.comparing import compare
 from segfit.comparison.statistics.ratios import RATIOS
 from segfit.comparison.statistics.resampling import resample
-from segfit.evaluation.boundary import DISTANCE, boundary_counts
+from segfit.evaluation.boundary import boundary_counts
 from segfit.evaluation.calibration import EVERY, calibration_counts
 from segfit.evaluation.confusion import confusion_matrix
 from segfit.evaluation.engine import Evaluation

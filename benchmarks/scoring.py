@@ -12,7 +12,8 @@ from pycocotools import mask as coco
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from cases import Case, faster
-from segfit.evaluation.boundary import DISTANCE, boundary_counts, pixel_distance
+from segfit.config import EvaluateConfig
+from segfit.evaluation.boundary import boundary_counts, pixel_distance
 from segfit.evaluation.confusion import confusion_matrix
 from segfit.labels import IGNORE
 from segfit.ship.rle import Runs, decode_classes, encode_classes, format_runs, parse_runs
@@ -20,6 +21,7 @@ from segfit.ship.rle import Runs, decode_classes, encode_classes, format_runs, p
 __all__ = ["boundary", "confusion", "label_maps", "moved", "rle"]
 
 CLASSES = 150
+DISTANCE = EvaluateConfig().boundary
 PRESENT = 12
 """Classes in a synthetic image, about as many as in one of ADE20K."""
 

@@ -28,10 +28,7 @@ from numpy.typing import NDArray
 from segfit.evaluation.metrics import ratio
 from segfit.labels import IGNORE
 
-__all__ = ["COUNTS", "DISTANCE", "BoundaryCounts", "boundary_counts", "pixel_distance"]
-
-DISTANCE = 0.02
-"""The usual distance, a share of the diagonal (Cheng et al.)."""
+__all__ = ["COUNTS", "BoundaryCounts", "boundary_counts", "pixel_distance"]
 
 COUNTS = (
     "region_hits",
