@@ -265,8 +265,8 @@ class EvaluateConfig(Section):
     checkpoint: CheckpointName = "best"
     """Which checkpoint is scored when training ends (the paper scored the last one)."""
     boundary: Annotated[float, Field(gt=0, le=0.5)] = 0.02
-    """Distance within which boundary IoU and boundary F are measured, as a share of the image's diagonal; 2 % is that of
-    Cheng et al. (2021)."""
+    """Distance within which boundary IoU and boundary F are measured, as a share of the image's diagonal; 2 % is what
+    Cheng et al. (2021) take."""
     examples: Annotated[int, Field(ge=0)] | None = None
     """How many validation images keep their predicted mask in the run folder, for reports; by default all of them."""
 
