@@ -31,6 +31,9 @@ def _lively(monkeypatch):
         monkeypatch.setattr(f"{place}.load_weights", load)
 
 
+WINDOWS = {"whole": ["evaluate.window=whole"], "sliding": ["evaluate.window=sliding", "evaluate.overlap=0.5"]}
+
+
 def wide_image() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (50, 140, 3), dtype=np.uint8)
 
@@ -52,7 +55,7 @@ def plain(predictor: Predictor, image: NDArray[np.uint8], *, window: bool) -> ND
 
 @pytest.mark.parametrize("window", ["whole", "sliding"])
 def test_the_recipe_chooses_the_windows(trained, window) -> None:
-    predictor = segfit.load(trained, overrides=[f"evaluate.window={window}", "evaluate.overlap=0.5"])
+    predictor = segfit.load(trained, overrides=WINDOWS[window])
     mask = predictor(wide_image())
     assert mask.dtype == np.uint8
     assert mask.shape == (50, 140)
