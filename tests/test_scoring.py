@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import segfit
+from segfit.comparison.budget import obstacle
 from segfit.errors import RecipeError, RunError
 from segfit.evaluation import engine
 from segfit.evaluation.records import read_records
@@ -66,6 +67,41 @@ def test_an_evaluation_that_breaks_off_leaves_the_earlier_one(run: Path, monkeyp
     assert files(run) == before
 
 
+def test_the_command_line_saves_and_compares(run: Path, cli, tmp_path: Path) -> None:
+    printed = json.loads(cli("evaluate", run, "--protocol", "mmseg", "--save", "x", "--json").stdout)
+    (group,) = json.loads(cli("compare", run, "--evaluation", "x", "--json").stdout)["groups"]
+    assert group["rows"][0]["dice"] == printed["scores"]["dice"]
+    assert group["protocol"]["name"] == "mmseg"
+    cli("report", run, "--evaluation", "x", "--out", tmp_path / "r.html")
+    command = f"segfit evaluate {run} --protocol mmseg --save x"
+    assert command in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "has no evaluation 'y'" in cli("compare", run, "--evaluation", "y", check=2).stderr
+    (RunFolder(run).saved("x").per_image).unlink()
+    note = json.loads(cli("compare", run, "--evaluation", "x", "--json").stdout)["groups"][0]["notes"]
+    assert any(f"write it again with: {command}" in one for one in note)
+
+
+def test_a_file_in_the_place_of_an_evaluation_is_refused_at_once(run: Path, cli) -> None:
+    RunFolder(run).evaluations.mkdir()
+    (RunFolder(run).evaluations / "x").write_text("mine")
+    assert "is a file: choose another name" in cli("evaluate", run, "--save", "x", check=2).stderr
+
+
+def test_curves_of_trainings_that_were_validated_differently_are_not_compared(run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    changed = json.loads((other / "metrics.json").read_text())
+    changed["evaluation"]["images"] -= 1
+    (other / "metrics.json").write_text(json.dumps(changed))
+    recipe = json.loads((other / "recipe.json").read_text())
+    recipe["optim"]["lr"] *= 2
+    (other / "recipe.json").write_text(json.dumps(recipe))
+    for folder in (run, other):
+        segfit.evaluate(folder, save="same")
+    assert len(segfit.compare([run, other]).groups) == 2
+    (group,) = segfit.compare([run, other], evaluation="same").groups
+    assert "scored in different ways" in str(obstacle(group, "samples"))
+
+
 def test_training_on_ends_what_was_saved_of_other_weights(run: Path) -> None:
     segfit.evaluate(run, save="early")
     segfit.resume(run, overrides=["train.epochs=3"])
@@ -80,7 +116,7 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_scored(
     monkeypatch.delattr("segfit.use.score_checkpoint")
     with pytest.raises(RunError, match="no name for an evaluation"):
         segfit.evaluate(run, save="a/b")
-    with pytest.raises(RecipeError, match="augment.size=.*: a saved evaluation differs in data and evaluate only"):
+    with pytest.raises(RecipeError, match="augment.size=.*: is of the training, and what is saved is of the run"):
         segfit.evaluate(run, overrides=["augment.size=[32, 32]"], save="small")
     with pytest.raises(RecipeError, match="--per-image and --save exclude each other"):
         segfit.evaluate(run, per_image=tmp_path / "x.parquet", save="x")

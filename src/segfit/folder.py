@@ -176,7 +176,7 @@ class RunFolder:
         """
         folder = self.evaluation(name)
         if not folder.is_dir():
-            there = sorted(path.name for path in self.evaluations.glob("[!.]*"))
+            there = sorted(path.name for path in self.evaluations.glob("[!.]*") if path.is_dir())
             protocol = f"--protocol {name} " if name in PROTOCOLS else ""
             raise RunError(
                 f"{self.path}: has no evaluation {name!r}{did_you_mean(name, there)}: save one with: segfit evaluate "

@@ -106,9 +106,18 @@ def saving(folder: RunFolder, name: str, group: Ranks) -> Iterator[ScoreFiles]:
         yield ScoreFiles.within(hidden)
         group.wait()
         if group.main:
-            shutil.rmtree(place, ignore_errors=True)
-            hidden.rename(place)
+            _replace(place, hidden)
         group.wait()
     finally:
         if group.main:
             shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _replace(place: Path, new: Path) -> None:
+    """Put a folder in the place of an earlier one, which takes long to remove but a moment to move aside."""
+    old = place.with_name(f".{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)

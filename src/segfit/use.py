@@ -1,5 +1,6 @@
 """Verbs after training: evaluate, load, predict, submit, score; and classes. The run folder stays as it is."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +36,6 @@ from segfit.ship.predict import Predictor, overlay
 from segfit.ship.submission import read_submission, score_submission, write_submission
 from segfit.training.checkpoint import load_weights
 from segfit.training.device import hardware
-from segfit.training.environment import command_line
 from segfit.training.parallel import ranks
 
 __all__ = ["HERE", "check_classes", "classes", "evaluate", "load", "opened", "predict", "score", "submit"]
@@ -94,17 +94,22 @@ def evaluate(
             )
             if group.main:
                 how = recipe.model_dump(mode="json", include={"data", "evaluate"})
-                write_json(files.facts, {"evaluation": facts, **how, "command": command_line()})
+                options = {"split": split, "protocol": protocol, "checkpoint": checkpoint, "save": save}
+                given = [word for name, value in options.items() if value for word in (f"--{name}", value)]
+                command = shlex.join(["segfit", "evaluate", str(run), *overrides, *given])
+                write_json(files.facts, {"evaluation": facts, **how, "command": command})
         return facts
 
 
 def _check_savable(folder: RunFolder, name: str, overrides: Sequence[str]) -> None:
     """Refuse, before anything is scored, what comparisons could not take for an evaluation of this run."""
-    folder.evaluation(name)
+    place = folder.evaluation(name)
+    if place.exists() and not place.is_dir():
+        raise RunError(f"{place}: is a file: choose another name (--save)")
     folder.metrics()
     for word in overrides:
         if not word.startswith(SCORING):
-            raise RecipeError(f"{word}: a saved evaluation differs in data and evaluate only: leave out one of both")
+            raise RecipeError(f"{word}: is of the training, and what is saved is of the run: leave out it or --save")
 
 
 SCORING = ("data.", "evaluate.", "train.")
@@ -358,7 +363,7 @@ HERE = ["train.device=auto", "train.precision=auto", "train.workers=null"]
 READ = ("augment.size", "data.", "evaluate.", "train.channels_last", "train.device", "train.precision", "train.workers")
 """What the verbs of this file read of a recipe: images, how they are seen, and where it is computed."""
 
-UNREAD = ("data.cache", "data.limit_train", "data.sampling")
+UNREAD = ("data.cache", "data.limit_train", "data.sampling", "data.train")
 """What they do not, though its section is read."""
 
 
@@ -389,6 +394,8 @@ def opened(
         # What the stored recipe says of it was derived under another protocol.
         here.append("evaluate.resize=null")
     changed = overridden(stored, [*here, *overrides])
+    if changed.evaluate.window == "whole" and any(word.startswith("evaluate.overlap=") for word in overrides):
+        raise RecipeError("evaluate.overlap is of windows: say evaluate.window=sliding, or leave it out")
     for word in overrides:
         if not word.startswith(read) or word.startswith(unread):
             raise RecipeError(f"{word}: the run is trained already, this changes nothing: leave it out")

@@ -15,7 +15,7 @@ from segfit.comparison.ablation import effects, field_title
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.comparing import Comparison, compare
 from segfit.comparison.facts import RunFacts, read_run
-from segfit.comparison.settings import changes
+from segfit.comparison.settings import differing, settings_of
 from segfit.config import PRESETS, Hardware, resolve
 from segfit.data import SOURCES
 from segfit.losses import LOSSES
@@ -33,6 +33,10 @@ def write(folder: Path, fake: Fake) -> Path:
     resolved = resolve(recipe(replace(fake, changes={"augment.flip": "null", **fake.changes})), REGISTRIES, HARDWARE)
     (path / "recipe.json").write_text(resolved.model_dump_json())
     return path
+
+
+def changes(one: RunFacts, other: RunFacts) -> tuple[str, ...]:
+    return differing(*settings_of([one, other]))
 
 
 def study(folder: Path, *fakes: Fake) -> Comparison:
@@ -129,7 +133,8 @@ def test_how_often_is_validated_matters_only_where_the_best_checkpoint_is_scored
         folder = write(tmp_path / name, replace(BASE, changes={"train.validate_every": str(every)}))
         edit_json(folder / "metrics.json", "evaluation", "checkpoint", value=checkpoint)
         runs.append(read_run(folder))
-    assert [changes(one, other) for one, other in itertools.combinations(runs, 2)] == [(), (), ()]
+    other = ("evaluate.checkpoint",)
+    assert [changes(one, another) for one, another in itertools.combinations(runs, 2)] == [(), other, other]
 
 
 def test_files_of_folders_with_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -252,11 +257,16 @@ def test_scores_of_other_classes_are_other_measurements(tmp_path: Path) -> None:
     assert effect.seconds == 1.0
 
 
-def test_another_choice_of_checkpoint_is_another_measurement(tmp_path: Path) -> None:
-    folders = [write(tmp_path / "a", BASE), write(tmp_path / "b", replace(BASE, changes={"optim.lr": "0.1"}))]
-    edit_json(folders[1] / "metrics.json", "evaluation", "checkpoint", value="last")
-    (effect,) = effects(compare(folders))
-    assert effect.score is None
+def test_another_choice_of_checkpoint_is_a_change(tmp_path: Path) -> None:
+    fakes = BASE, replace(BASE, name="last"), replace(BASE, name="both", changes={"optim.lr": "0.1"})
+    folders = [write(tmp_path / fake.name, fake) for fake in fakes]
+    for folder in folders[1:]:
+        edit_json(folder / "metrics.json", "evaluation", "checkpoint", value="last")
+    assert effects(compare([folders[0], folders[2]])) == ()
+    found = effects(compare(folders))
+    assert [effect.field for effect in found] == ["optim.lr", "evaluate.checkpoint"]
+    assert found[1].values == ("best", "last")
+    assert found[1].score is not None
 
 
 def test_costs_that_were_measured_differently_have_no_factor(tmp_path: Path) -> None:

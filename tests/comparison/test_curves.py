@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segfit.comparison.curves import learning_curves, overfit_epoch
+from segfit.comparison.curves import best_position, learning_curves, overfit_epoch
 
 Event = dict[str, Any]
 
@@ -142,3 +142,7 @@ def test_overfitting_takes_three_scores_that_are_worse(scores: list[float | None
     best = max(known)[1] if known else 0
     worse = [epoch for _, epoch in known if epoch > best]
     assert overfit_epoch(learning_curves(events)) == (best if len(worse) >= 3 else None)
+
+
+def test_of_equal_scores_the_last_is_the_best() -> None:
+    assert best_position(np.array([0.5, 0.6, np.nan, 0.6, 0.59, np.nan])) == 3

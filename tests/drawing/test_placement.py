@@ -73,3 +73,17 @@ def test_shortened_names_keep_both_ends(name: str) -> None:
     short = shorten(name)
     assert len(short) <= 24
     assert short == name or (name.startswith(short[:12]) and name.endswith(short[-11:]))
+
+
+def test_labels_of_runs_go_with_them() -> None:
+    with mpl.rc_context(STYLE):
+        figure = new_figure(300, 200)
+        axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+        points = [(0.5, 0.5)] * 9
+        names, colors = [f"run {number}" for number in range(9)], ["#000000"] * 9
+        label_points(axes, points, names, colors, runs=[*range(8), None])
+    owners = {text.get_text(): text.get_gid() for text in axes.texts}
+    assert owners == {**{f"run {number}": f"run-{number}" for number in range(8)}, "run 8": None}
+    tied = [text for text in axes.texts if text.arrow_patch is not None]
+    assert tied, "so many labels at one point are tied to it by lines"
+    assert all(text.arrow_patch.get_gid() == text.get_gid() for text in tied)

@@ -139,7 +139,7 @@ def test_the_protocol_of_the_run_changes_nothing(trained, tmp_path) -> None:
         ("data.sampling=rare", "the run is trained already, this changes nothing"),
         ("evaluate.windows=sliding", "did you mean 'window'"),
         ("evaluate.weighting=gaussian", "weighting is of windows: say window: sliding"),
-        ("evaluate.overlap=0.5", "overlap is of windows: say window: sliding"),
+        ("evaluate.overlap=0.5", "overlap is of windows: say evaluate.window=sliding"),
         ("evaluate.scales=[1, 1]", "scales names one twice: 1, 1"),
         ("evaluate.scales=[.inf]", "less than or equal to 8"),
         ("evaluate.scales=[0.001]", "greater than or equal to 0.1"),
@@ -191,3 +191,4 @@ def test_windows_of_another_overlap_are_another_measurement() -> None:
     sliding = ["evaluate.window=sliding"]
     found = [protocol_facts(resolved(*sliding, f"evaluate.overlap={share}")) for share in (0.25, 0.5)]
     assert found[0] != found[1]
+    assert protocol_facts(resolved("evaluate.overlap=0.5")) == protocol_facts(resolved())

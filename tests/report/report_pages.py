@@ -60,7 +60,7 @@ def drawing(name: str) -> Drawing:
         axes = figure.add_axes((0.1, 0.2, 0.8, 0.7))
         for number in range(3):
             axes.plot([0, 1], [number, number + 1], color=run_color(number), gid=run_id(number))
-    return Drawing(name=name, alt=f"Lines of {NASTY[0]}.", figure=figure)
+    return Drawing(name=name, alt=f"Lines of {' '.join(NASTY)}.", figure=figure)
 
 
 def table(rows: Sequence[tuple[str, float | None, int]] = SCORES) -> Table:
@@ -103,6 +103,7 @@ def sections() -> tuple[Section, ...]:
                 Paragraph(f"Plain {NASTY[0]} {NASTY[1]} {NASTY[2]}."),
                 Paragraph("A note.", note=True),
                 Bullets((NASTY[1], "[second] item", NASTY[2])),
+                Bullets(()),
                 Figures(drawings=(drawing("lines"), drawing("more-lines")), caption="Lines rise."),
             ],
         ),

@@ -4,14 +4,16 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from report_pages import NASTY, sample_report
 
-from run_folders import Fake, write_run
+from drawn_study import drawn_study
+from run_folders import STUDY, Fake, edit_json, write_study
+from segfit.report.blocks import Cell, Column, Section, Table
 from segfit.report.html import html
 from segfit.report.write import write_report
 
@@ -46,6 +48,38 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = folder / "report.html"
     file.write_text(html(sample_report(folder / "runs")), encoding="utf-8")
     return file
+
+
+PARTS = {"parameters": 10**8, "gradients": 10**8, "optimizer": 10**8, "activations": 10**9, "temporaries": 0}
+PLAN = {
+    "device": {"name": "T4", "kind": "cuda", "count": 1, "room": 14_300_000_000},
+    "memory": {"peak": 1_300_000_000, "training": PARTS, "validation": PARTS},
+    "flops_per_step": 1e12,
+}
+RUNS = ("alpha", "beta", "gamma")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a page about three runs with all that is drawn of such."""
+    folder = tmp_path_factory.mktemp("study")
+    fakes = [replace(fake, name=name, epochs=6, plan=PLAN) for fake, name in zip(STUDY, RUNS, strict=False)]
+    paths = drawn_study(folder, fakes, count=12, size=(60, 80))
+    for number, path in enumerate(paths):
+        bins = [{"confidence": c, "accuracy": c - 0.1 * number, "pixels": 1000} for c in (0.4, 0.9)]
+        facts = {"ece": 0.1 * number, "every": 4, "bins": bins}
+        edit_json(path / "metrics.json", "evaluation", "calibration", value=facts)
+    return write_report(paths, folder / "report.html")
+
+
+def open_folds(page: Any) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+
+
+def figure_texts(page: Any) -> list[str]:
+    """Return every text that can be seen in a figure."""
+    script = "(all) => all.filter((one) => one.getClientRects().length).map((one) => one.textContent)"
+    return [str(text) for text in page.locator(".plot svg text").evaluate_all(script)]
 
 
 def opened(browser: Any, file: Path, **options: Any) -> Watched:
@@ -153,6 +187,56 @@ def test_a_run_can_be_taken_out_everywhere(page: Any) -> None:
     assert lines.first.is_visible()
 
 
+def test_a_pair_goes_with_either_run(browser: Any, study: Path) -> None:
+    page = opened(browser, study).page
+    open_folds(page)
+    rows = page.locator("#statistics-pairs tbody tr")
+    assert rows.count() == 3
+    page.get_by_role("checkbox", name="beta").uncheck()
+    (left,) = page.locator("#statistics-pairs tbody tr:visible").all_inner_texts()
+    assert "beta" not in left
+    page.get_by_role("checkbox", name="alpha").uncheck()
+    assert page.locator("#statistics-pairs tbody tr:visible").count() == 0
+    page.get_by_role("checkbox", name="beta").check()
+    (left,) = page.locator("#statistics-pairs tbody tr:visible").all_inner_texts()
+    assert "alpha" not in left
+    assert page.locator("#classes-classes tbody tr:visible").count() == 8, "classes are about no run"
+    page.context.close()
+
+
+def test_a_run_that_is_off_is_named_in_no_figure(browser: Any, study: Path) -> None:
+    watched = opened(browser, study)
+    page = watched.page
+    open_folds(page)
+    for name in RUNS:
+        box = page.get_by_role("checkbox", name=name)
+        assert sum(name in text for text in figure_texts(page)) >= 8
+        box.uncheck()
+        assert [text for text in figure_texts(page) if name in text] == []
+        assert len(figure_texts(page)) > 50, "all others are still there"
+        box.check()
+    page.context.close()
+    assert watched.problems == []
+
+
+def test_a_slider_falls_back_to_what_is_on(page: Any) -> None:
+    page.get_by_role("combobox", name="Left").select_option("third")
+    left, right = (page.get_by_role("combobox", name=name) for name in ("Left", "Right"))
+    assert shown(page) == {"left": "third", "right": NASTY[0]}
+    page.get_by_role("checkbox", name=NASTY[0]).uncheck()
+    assert shown(page) == {"left": "third", "right": "image"}
+    assert page.locator(".layer:visible").count() == 2
+    for select in (left, right):
+        options = select.locator("option")
+        assert options.evaluate_all("(all) => all.map((one) => one.disabled && one.hidden)") == [False, True, False]
+    page.get_by_role("checkbox", name=NASTY[1]).uncheck()
+    # One layer is left, for both sides.
+    assert page.locator(".layer:visible").all_inner_texts() == ["image"]
+    page.get_by_role("checkbox", name=NASTY[0]).check()
+    right.select_option(NASTY[0])
+    assert shown(page) == {"left": "image", "right": NASTY[0]}
+
+
 # --- sliders ---------------------------------------------------------------------------------------------------------
 
 
@@ -225,7 +309,10 @@ def test_the_first_key_leads_past_the_contents(page: Any) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "start"
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('.content section') !== null")
+    assert page.evaluate("document.activeElement.closest('nav') === null")
 
 
 def test_everything_that_can_be_used_has_a_name(page: Any) -> None:
@@ -275,18 +362,31 @@ def test_on_paper_folds_are_open_and_nothing_can_be_pressed(page: Any) -> None:
     assert not page.locator("#numbers-inner").is_visible()
 
 
+def test_no_table_makes_the_print_smaller(browser: Any, tmp_path: Path) -> None:
+    columns = tuple(Column(title=f"Column {number}", number=number % 2 == 1) for number in range(10))
+    texts = tuple(Cell("some long words that stand in a cell") for _ in columns)
+    table = Table(name="t", caption="Wide", columns=columns, rows=(texts,) * 3)
+    report = replace(sample_report(tmp_path), across=(Section(name="more", title="More", blocks=[table]),))
+    file = tmp_path / "report.html"
+    file.write_text(html(report), encoding="utf-8")
+    page = opened(browser, file).page
+    page.emulate_media(media="print")
+    # What is wider than the paper, 180 mm between the margins, shrinks all pages.
+    page.set_viewport_size({"width": 680, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    page.context.close()
+
+
 # --- many runs and classes -------------------------------------------------------------------------------------------
 
 
 def test_twenty_runs_of_150_classes(browser: Any, tmp_path: Path) -> None:
     names = tuple(f"class {number}" for number in range(150))
-    paths = [
-        write_run(
-            tmp_path / f"run-{i:02}",
-            Fake(name=f"run-{i:02}", names=names, images=2, epochs=6, quality=0.3 + 0.02 * i, seed=i, history=i),
-        )
+    fakes = [
+        Fake(name=f"run-{i:02}", names=names, images=12, epochs=6, quality=0.3 + 0.02 * i, batch=4 + i, history=i)
         for i in range(20)
     ]
+    paths = write_study(tmp_path, fakes, count=12)
     started = time.process_time()
     file = write_report(paths, tmp_path / "report.html")
     assert time.process_time() - started < 20, "seconds of one processor: others may be at work here, too"
@@ -296,6 +396,8 @@ def test_twenty_runs_of_150_classes(browser: Any, tmp_path: Path) -> None:
         started = time.perf_counter()
         watched = opened(browser, file)
         assert watched.page.locator("#results tbody tr").count() == 20
+        # Twelve images, each with its photograph, its mask, and two layers of every run.
+        assert watched.page.locator(".slider .layer img").count() == 12 * (2 + 2 * 20)
         took.append(time.perf_counter() - started)
         assert watched.page.locator("tbody tr", has_text="class 149").count() >= 1
         watched.page.context.close()

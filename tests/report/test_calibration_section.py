@@ -108,3 +108,26 @@ def test_without_confidences_there_is_no_section(tmp_path: Path) -> None:
     analysis = analysis_of(tmp_path, {})
     assert calibration(analysis) is None
     assert not CALIBRATION["reliability"].supported(analysis.group)
+
+
+@pytest.mark.parametrize(("every", "words"), [(1, "Every row and"), (2, "Every 2nd row"), (3, "Every 3rd row")])
+def test_which_rows_were_looked_at(tmp_path: Path, every: int, words: str) -> None:
+    path = write_run(tmp_path / "run", replace(STUDY[0], images=12))
+    edit_json(path / "metrics.json", "evaluation", "calibration", value=facts(BINS["unet-8"]) | {"every": every})
+    (analysis,) = compare([path]).analyses
+    found = calibration(analysis)
+    assert found is not None
+    assert isinstance(found.blocks[-1], Paragraph)
+    assert words in found.blocks[-1].text
+
+
+def test_of_many_runs_it_is_said_that_the_best_are_drawn(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / str(i), replace(STUDY[0], name=f"run-{i}", images=3, epochs=2)) for i in range(10)]
+    for path in paths:
+        edit_json(path / "metrics.json", "evaluation", "calibration", value=facts(BINS["unet-8"]))
+    for shown, words in ((paths, "The 8 best of 10 runs are drawn."), (paths[:8], "on the dashed line.")):
+        (analysis,) = compare(shown).analyses
+        found = calibration(analysis)
+        assert found is not None
+        (block,) = (block for block in found.blocks if isinstance(block, Figures))
+        assert block.caption.endswith(words)

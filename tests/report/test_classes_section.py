@@ -9,7 +9,7 @@ from run_folders import STUDY, Fake, edit_json, write_run
 from segfit.comparison.analysis import Analysis
 from segfit.drawing.figure import Drawing
 from segfit.drawing.style import run_color
-from segfit.report.blocks import Bullets, Fold, Section, Table
+from segfit.report.blocks import Bullets, Cell, Fold, Section, Table
 from segfit.report.figures.classes import FIGURE_CLASSES, LABELS, class_drawings, remarkable
 from segfit.report.sections.classes import class_sentences, classes
 
@@ -179,3 +179,39 @@ def test_what_stands_apart_is_named(tmp_path: Path) -> None:
 def test_two_classes_make_no_cloud(tmp_path: Path) -> None:
     group = analysis_of([write_run(tmp_path / "run", Fake(names=("sky", "wall")))]).group
     assert [drawing.name for drawing in class_drawings(group)] == ["classes"]
+
+
+def test_runs_that_are_alike_differ_in_nothing(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / name, Fake(name=name)) for name in ("a", "b")]
+    scores = [0.9, 0.5, 0.8, 0.6, 0.7, 0.0, 0.2, 0.1]
+    for path in paths:
+        set_scores(path, "dice", list(scores))
+    # What is written alike is alike: 0.900 and 0.9001.
+    set_scores(paths[1], "dice", [0.9001, *scores[1:]])
+    analysis = analysis_of(paths)
+    assert not any("differ most" in sentence for sentence in class_sentences(analysis.group))
+    section = classes(analysis)
+    assert section is not None
+    rows = {cells[0].text: cells for cells in table(section, "classes").rows}
+    assert rows["roof"][4:] == (Cell(DASH), Cell("0.000", 0.0))
+    assert rows["sky"][4].text == "b"
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_borders_are_spoken_of_where_they_were_measured(tmp_path: Path, measured: bool) -> None:
+    path = write_run(tmp_path / "run", Fake())
+    if measured:
+        set_scores(path, "boundary_iou", [0.5] * 8)
+    section = classes(analysis_of([path]))
+    assert section is not None
+    summary = [block.summary for block in section.blocks if isinstance(block, Fold)][-1]
+    assert summary == f"Precision{', recall and borders' if measured else ' and recall'} of unet-8"
+
+
+def test_a_class_that_nobody_knows_keeps_its_name_off_the_axis(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", Fake())
+    set_scores(path, "dice", [0.9, 0.5, 0.8, 0.6, 0.7, 0.0, 0.0, 0.0])
+    _, points = class_drawings(analysis_of([path]).group)
+    (axes,) = points.figure.axes
+    bottom = axes.transData.transform((1, 0))[1] - axes.bbox.y0
+    assert bottom > 16, "room for a line of text and the mark"

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from matplotlib.colors import to_hex
 
 from drawn_study import analysis_of, drawn_study, rescore
 from run_folders import STUDY, Fake, draw, write_run
 from segfit.comparison.analysis import Analysis
+from segfit.drawing.style import MUTED, run_color
 from segfit.labels import IGNORE
 from segfit.report.blocks import Figures, Fold, Paragraph, Pictures, Section, Table
 from segfit.report.figures.confusion import ALL_CLASSES, MOST_FREQUENT, confusion_drawing, shown_classes
@@ -188,3 +190,16 @@ def test_of_many_classes_the_most_frequent_are_shown(tmp_path: Path) -> None:
     drawing = confusion_drawing(group, group.rows[0], total)
     assert "elsewhere" in drawing.svg()
     assert IGNORE not in shown
+
+
+def test_what_is_wrong_has_one_color_whichever_run_it_is(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / str(number), Fake(name=f"run-{number}", images=3, epochs=2)) for number in range(8)]
+    group = analysis_of(paths).group
+    total = np.full((8, 8), 100)
+    for row in group.rows:
+        drawing = confusion_drawing(group, row, total)
+        (squares,) = drawing.figure.axes[0].collections[:1]
+        colors = [to_hex(color) for color in squares.get_facecolor()]
+        assert set(colors) == {MUTED, run_color(1)}, row.number
+        assert colors.count(MUTED) == len(shown_classes(group))
+        assert drawing.runs == (row.number,)

@@ -1,22 +1,17 @@
-import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
-import numpy as np
 import pytest
+from section_blocks import PLANNED, SMALL, analysis_of, blocks, comparison_of, drawings, plan, texts, words
 
 from run_folders import STUDY, Fake, edit_json, write_run
 from segfit import units
 from segfit.comparison.analysis import Analysis
-from segfit.comparison.budget import at_equal
 from segfit.comparison.comparing import Comparison, compare
 from segfit.comparison.pareto import pareto_front
-from segfit.drawing.figure import Drawing
 from segfit.drawing.style import run_color
-from segfit.report.blocks import Block, Bullets, Figures, Fold, Paragraph, Section, Table
+from segfit.report.blocks import Bullets, Figures, Fold, Table
 from segfit.report.figures.ablation import FIGURE_EFFECTS
 from segfit.report.figures.costs import NAMED
 from segfit.report.sections.ablation import ablation
@@ -24,56 +19,10 @@ from segfit.report.sections.budget import budget
 from segfit.report.sections.costs import costs
 from segfit.report.sections.memory import memory
 
-SVG = "{http://www.w3.org/2000/svg}"
-
-
-def plan(peak: int, flops: float = 1e12) -> dict[str, Any]:
-    parts = {"parameters": peak // 10, "gradients": 0, "optimizer": peak // 5, "activations": peak // 2}
-    training = {**parts, "temporaries": peak - sum(parts.values())}
-    validation = {**dict.fromkeys(parts, 0), "temporaries": peak // 4}
-    return {
-        "device": {"name": "T4", "kind": "cuda", "count": 2, "room": 14_300_000_000},
-        "memory": {"peak": peak, "training": training, "validation": validation},
-        "flops_per_step": flops,
-    }
-
-
-SMALL = tuple(replace(fake, images=12) for fake in STUDY)
-PLANNED = tuple(replace(fake, plan=plan(int(0.9 * fake.memory), 1e12 * (i + 1))) for i, fake in enumerate(SMALL))
-
-
-def comparison_of(folder: Path, *fakes: Fake) -> Comparison:
-    return compare([write_run(folder / str(i), fake) for i, fake in enumerate(fakes)])
-
-
-def analysis_of(folder: Path, *fakes: Fake) -> Analysis:
-    (group,) = comparison_of(folder, *fakes).groups
-    return Analysis(group)
-
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     return analysis_of(tmp_path_factory.mktemp("study"), *PLANNED)
-
-
-def blocks(section: Section | None, kind: type[Block]) -> list[Any]:
-    """Every block of a kind, those that are folded away included."""
-    assert section is not None
-    inner = itertools.chain.from_iterable(b.blocks if isinstance(b, Fold) else (b,) for b in section.blocks)
-    return [block for block in inner if isinstance(block, kind)]
-
-
-def drawings(section: Section | None) -> dict[str, Drawing]:
-    return {drawing.name: drawing for block in blocks(section, Figures) for drawing in block.drawings}
-
-
-def words(section: Section | None) -> str:
-    bullets = [item for block in blocks(section, Bullets) for item in block.items]
-    return " ".join([*(block.text for block in blocks(section, Paragraph)), *bullets])
-
-
-def texts(drawing: Drawing) -> list[str]:
-    return ["".join(element.itertext()) for element in ElementTree.fromstring(drawing.svg()).iter(f"{SVG}text")]
 
 
 def test_every_figure_takes_the_colors_of_the_page(study: Analysis) -> None:
@@ -180,143 +129,6 @@ def test_one_run_has_no_section_of_comparisons(tmp_path: Path) -> None:
     assert ablation(Comparison(analyses=(alone,))) is None
 
 
-# --- equal budget ----------------------------------------------------------------------------------------------------
-
-
-def test_budget_tables_hold_the_scores_at_each_cut(study: Analysis) -> None:
-    section = budget(study)
-    assert list(drawings(section)) == ["score-by-samples", "score-by-hours", "score-by-flops"]
-    for table, unit in zip(blocks(section, Table), ("samples", "hours", "flops"), strict=True):
-        equal = at_equal(study.group, unit)
-        assert equal is not None
-        names = [run.row.name for run in equal.runs]
-        for place, row in enumerate(table.rows, 1):
-            run = names.index(row[0].text)
-            assert [cell.value for cell in row[1:]] == [cut.scores[run] for cut in equal.cuts]
-            assert row[-1].text == f"{units.score(equal.most.scores[run])} ({place}.)"
-        assert equal.sentences()[0] in words(section)
-    assert "a validation up to 2 % beyond a budget counts" in words(section)
-
-
-def test_curves_are_drawn_through_the_scores_at_the_cuts(study: Analysis) -> None:
-    equal = at_equal(study.group, "samples")
-    assert equal is not None
-    (axes,) = drawings(budget(study))["score-by-samples"].figure.axes
-    for position, run in enumerate(equal.runs):
-        points = [
-            line.get_xydata()[0]
-            for line in axes.lines
-            if line.get_gid() == f"run-{run.row.number}" and len(line.get_xdata()) == 1
-        ]
-        # The axis counts thousands.
-        wanted = [(cut.amount / 1e3, cut.scores[position]) for cut in equal.cuts]
-        assert np.array(points) == pytest.approx(np.array(wanted))
-        solid = next(line for line in axes.lines if line.get_gid() == f"run-{run.row.number}")
-        assert max(solid.get_xdata()) == pytest.approx(equal.most.amount / 1e3)
-        assert list(solid.get_ydata()) == sorted(solid.get_ydata())
-
-
-def test_no_curve_is_drawn_beyond_its_run(study: Analysis) -> None:
-    equal = at_equal(study.group, "hours")
-    assert equal is not None
-    (axes,) = drawings(budget(study))["score-by-hours"].figure.axes
-    limit = axes.get_xlim()[1]
-    for run in equal.runs:
-        ends = [max(line.get_xdata()) for line in axes.lines if line.get_gid() == f"run-{run.row.number}"]
-        assert max(ends) == pytest.approx(min(run.amounts[-1], limit))
-
-
-def test_of_many_runs_the_best_at_the_equal_budget_are_named(tmp_path: Path) -> None:
-    fakes = [Fake(name=f"run-{i:02}", quality=0.3 + 0.04 * i, epochs=4, images=4) for i in range(NAMED + 2)]
-    analysis = analysis_of(tmp_path, *fakes)
-    section = budget(analysis)
-    equal = at_equal(analysis.group, "samples")
-    assert equal is not None
-    shown = [text for text in texts(drawings(section)["score-by-samples"]) if text.startswith("run-")]
-    assert set(shown) == {equal.runs[i].row.name for i in equal.most.ranking[:NAMED]}
-    assert "named, the others grey" in blocks(section, Figures)[0].caption
-    timeline = texts(drawings(memory(analysis))["memory-timeline"])
-    assert {text for text in timeline if text.startswith("run-")} == {row.name for row in analysis.group.rows[:NAMED]}
-
-
-def test_what_budgets_leave_out_is_said(tmp_path: Path) -> None:
-    other = replace(SMALL[0], name="other", device_name="A100", changes={"augment.size": "[128, 128]"})
-    section = budget(analysis_of(tmp_path, SMALL[0], other))
-    assert list(drawings(section)) == ["score-by-samples"]
-    said = words(section)
-    assert "Hours are not compared" in said
-    assert "unet-8 and other have no plan" in said or "other and unet-8 have no plan" in said
-    assert "different resolutions" in said
-
-
-def test_where_no_budget_is_equal_the_section_says_why(tmp_path: Path) -> None:
-    paths = [write_run(tmp_path / name, Fake(name=name, images=4)) for name in "ab"]
-    (paths[1] / "events.jsonl").write_text('{"event": "end"}\n')
-    (group,) = compare(paths).groups
-    section = budget(Analysis(group))
-    assert not drawings(section)
-    assert words(section) == (
-        "Equal images seen is not compared: the events of b do not tell it. "
-        "Equal time is not compared: the events of b do not tell it. "
-        f"Equal arithmetic is not compared: {group.rows[0].name} and {group.rows[1].name} have no plan."
-    )
-
-
-def test_soups_are_named_and_left_out(tmp_path: Path) -> None:
-    paths = [write_run(tmp_path / fake.name, fake) for fake in PLANNED[:2]]
-    soup = write_run(tmp_path / "soup", replace(SMALL[0], name="soup", device_name="A100"))
-    (soup / "soup.json").write_text("{}")
-    (soup / "events.jsonl").write_text('{"event": "end"}\n')
-    (group,) = compare([*paths, soup]).groups
-    section = budget(Analysis(group))
-    assert list(drawings(section)) == ["score-by-samples", "score-by-hours", "score-by-flops"]
-    assert "Averages of trainings have no curve of their own and are left out: soup." in words(section)
-    assert all(len(table.rows) == 2 for table in blocks(section, Table))
-    (group,) = compare([paths[0], soup]).groups
-    assert budget(Analysis(group)) is None, "one training has nothing to be equal to"
-
-
-def test_runs_that_are_equally_far_share_their_place(tmp_path: Path) -> None:
-    paths = [write_run(tmp_path / str(i), replace(SMALL[0], name="same", images=4)) for i in range(2)]
-    (group,) = compare(paths).groups
-    table = blocks(budget(Analysis(group)), Table)[0]
-    assert all(cell.text.endswith("(1.)") for row in table.rows for cell in row[1:])
-
-
-def test_a_validation_just_beyond_the_budget_is_drawn_at_its_end(tmp_path: Path) -> None:
-    late = replace(SMALL[1], seconds=1.01 * SMALL[0].seconds)
-    group = analysis_of(tmp_path, SMALL[0], late).group
-    equal = at_equal(group, "hours")
-    assert equal is not None
-    (axes,) = drawings(budget(Analysis(group)))["score-by-hours"].figure.axes
-    ends = [max(line.get_xdata()) for line in axes.lines if line.get_gid()]
-    assert max(ends) == pytest.approx(equal.most.amount), "no run went on"
-    for position, run in enumerate(equal.runs):
-        assert equal.most.scores[position] == run.best[-1], "its last validation counts"
-        line = next(line for line in axes.lines if line.get_gid() == f"run-{run.row.number}")
-        assert max(line.get_xdata()) == pytest.approx(equal.most.amount)
-        assert list(line.get_xdata()) == sorted(line.get_xdata())
-        assert max(line.get_ydata()) == run.best[-1]
-
-
-def test_noise_in_memory_makes_no_sentence(tmp_path: Path) -> None:
-    fakes = [
-        Fake(name="small", quality=0.3, images=12, memory=160_000_000, memory_kind="resident in RAM"),
-        Fake(name="large", quality=0.7, images=12, memory=240_000_000, memory_kind="resident in RAM"),
-    ]
-    paths = [write_run(tmp_path / fake.name, fake) for fake in fakes]
-    for path in paths:
-        edit_json(path / "environment.json", "device", value="cpu")
-    (group,) = compare(paths).groups
-    assert "best that fits" not in words(costs(Analysis(group)))
-
-
-def test_pretraining_is_in_no_budget(tmp_path: Path) -> None:
-    trained = Fake(name="trained", model="deeplabv3", changes={"model.pretrained": "coco"})
-    said = words(budget(analysis_of(tmp_path, trained, Fake())))
-    assert "What pretraining cost before (trained) is in no budget." in said
-
-
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
@@ -394,6 +206,8 @@ def test_effects_are_told_drawn_and_listed(tmp_path: Path) -> None:
     # Alone its interval would do; among all pairs, with two seeds at most, it does not.
     assert high < 0
     assert (lr[9].text, listed["classes"][9].text) == ("no", "\N{EN DASH}")
+    # A change is about two settings, and goes with neither.
+    assert "data-run" not in drawings(section)["ablation"].svg()
     said = words(section)
     assert "The score moved most with learning rate (0.001 \N{RIGHTWARDS ARROW} 0.1)" in said
     assert f"(95 % interval {lr[8].text}), which would stand alone, but not among all the pairs" in said
@@ -413,3 +227,56 @@ def test_many_effects_are_cut_to_the_largest(tmp_path: Path) -> None:
     assert table.filterable
     (drawing,) = drawings(section).values()
     assert sum("\N{RIGHTWARDS ARROW}" in text for text in texts(drawing)) == FIGURE_EFFECTS
+
+
+def test_what_takes_less_is_said_once(tmp_path: Path) -> None:
+    low = replace(SMALL[0], name="low", quality=0.4, memory=10**9, seconds=60.0, parameters=10**6, images=4)
+    high = replace(low, name="high", quality=0.7, memory=2 * 10**9, seconds=120.0, parameters=2 * 10**6)
+    section = costs(analysis_of(tmp_path / "all", low, high))
+    assert words(section).startswith(
+        "Every run is worth its cost: whichever scores lower takes less memory, less time or fewer parameters."
+    )
+    elsewhere = replace(high, memory_kind="resident memory of the process", device_name="A100")
+    section = costs(analysis_of(tmp_path / "parameters", low, elsewhere))
+    assert words(section).startswith("Every run is worth its cost: whichever scores lower takes fewer parameters.")
+
+
+def test_of_a_long_line_the_best_are_named(tmp_path: Path) -> None:
+    more = 4
+    paths = []
+    for i in range(NAMED + more):
+        size = {"memory": 10**9 * (i + 1), "seconds": 60.0 * (i + 1), "parameters": 10**6 * (i + 1)}
+        paths.append(write_run(tmp_path / str(i), Fake(name=f"run-{i:02}", epochs=2, images=4, **size)))
+        edit_json(paths[-1] / "metrics.json", "evaluation", "scores", "dice", value=0.2 + 0.05 * i)
+    (analysis,) = compare(paths).analyses
+    section = costs(analysis)
+    best = [row.name for row in analysis.group.rows[:NAMED]]
+    assert len(pareto_front(analysis.group).efficient) == NAMED + more
+    for drawing in drawings(section).values():
+        assert {text for text in texts(drawing) if text.startswith("run-")} == set(best)
+    assert f"at most the {NAMED} best" in blocks(section, Figures)[0].caption
+    # Where one is beaten, the sentence names those that are not.
+    beaten = write_run(tmp_path / "beaten", Fake(name="beaten", epochs=2, images=4, memory=10**12, seconds=9e9))
+    edit_json(beaten / "metrics.json", "evaluation", "scores", "dice", value=0.1)
+    (analysis,) = compare([*paths, beaten]).analyses
+    assert words(costs(analysis)).startswith(f"{', '.join(best)} and {more} others are worth their cost")
+
+
+def test_that_each_seed_counts_is_said(tmp_path: Path) -> None:
+    note = "Each training counts in the figures and on the line; of several seeds the luckiest leads."
+    seeds = [replace(SMALL[0], name=f"unet-{seed}", seed=seed, history=seed) for seed in range(2)]
+    assert note in words(costs(analysis_of(tmp_path / "seeds", *seeds, SMALL[1])))
+    assert note not in words(costs(analysis_of(tmp_path / "none", *SMALL[:2])))
+
+
+def test_a_soup_has_no_timeline(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / fake.name, replace(fake, images=4)) for fake in (*STUDY[:2], Fake(name="soup"))]
+    (paths[2] / "soup.json").write_text("{}")
+    edit_json(paths[2] / "metrics.json", "training", "memory", value=10**11)
+    edit_json(paths[2] / "metrics.json", "evaluation", "images", value=4)
+    groups = compare(paths[:2]).groups + compare([paths[2]]).groups
+    both = replace(groups[0], rows=(*groups[1].rows, *groups[0].rows))
+    drawing = drawings(memory(Analysis(both)))["memory-timeline"]
+    assert not any("soup" in text for text in [*texts(drawing), drawing.alt])
+    (axes,) = drawing.figure.axes
+    assert axes.get_ylim()[1] < 10, "GB of those that were trained"

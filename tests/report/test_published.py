@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -118,6 +119,11 @@ def test_runs_scored_alike_are_drawn(tmp_path: Path) -> None:
         assert label in svg
         assert label in drawing.alt
         assert run_color(row.number) in svg
+        # Its mark and its label go with the run.
+        tree = ElementTree.fromstring(svg)
+        mine = [element for element in tree.iter() if element.attrib.get("data-run") == str(row.number)]
+        assert label in ["".join(element.itertext()).strip() for element in mine]
+        assert len(mine) >= 2
     text = paragraph(published(analysis))
     best = analysis.group.rows[0]
     assert text.startswith(f"{best.name} reaches mIoU {100 * best.scores.miou:.1f} by the protocol")
@@ -180,7 +186,7 @@ def test_why_runs_are_not_drawn_is_said(
     assert len(differences(analysis.group)) == 1
     text = paragraph(published(analysis))
     assert reason in text
-    assert "which measured something else" in text
+    assert "because they were not measured as those were" in text
     assert ("segfit evaluate RUN --protocol mmseg" in text) == ("protocol" in evaluation)
     assert "mine" not in published_drawing(analysis.group).svg()
 
@@ -204,6 +210,11 @@ def test_every_score_has_its_source_in_the_table(tmp_path: Path) -> None:
     (table,) = fold.blocks
     assert isinstance(table, Table)
     assert len(table.rows) == len(read_published())
+    # By date, while the year is a whole number for who reads the file.
+    dates = {(one.method, one.backbone, one.test, one.trained_by): one.when for one in read_published()}
+    shown = [dates[row[1].text, row[2].text, row[4].text, row[5].text] for row in table.rows]
+    assert shown == sorted(shown, reverse=True)
+    assert all(str(row[0].value) == row[0].text for row in table.rows)
     assert all(cell.text for row in table.rows for cell in row)
     assert any(isinstance(block, Figures) for block in section.blocks)
 

@@ -147,3 +147,32 @@ def test_a_loss_near_zero_has_no_axis_below_it(tmp_path: Path) -> None:
     (group,) = compare([path]).groups
     (axes,) = curve_drawings(group)[0].figure.axes
     assert axes.get_ylim()[0] == 0
+
+
+def test_a_soup_has_no_curve(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / fake.name, replace(fake, images=3)) for fake in (*STUDY[:2], Fake(name="soup"))]
+    (paths[2] / "soup.json").write_text("{}")
+    lines = (paths[2] / "events.jsonl").read_text().splitlines()
+    # As a soup leaves it: an epoch without a loss, and one validation.
+    (paths[2] / "events.jsonl").write_text("\n".join([lines[0], '{"event": "epoch", "epoch": 40, "seconds": 9.0}']))
+    (group,) = compare(paths).groups
+    drawn = curve_drawings(group)
+    assert [drawing.name for drawing in drawn] == NAMES
+    for drawing in drawn:
+        assert "soup" not in [*texts(drawing), drawing.alt]
+        assert "soup" not in drawing.alt
+        assert {"unet-8", "attention-unet-8"} <= set(texts(drawing))
+    (group,) = compare(paths[2:]).groups
+    assert curve_drawings(group) == []
+
+
+def test_words_are_of_what_was_measured(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", Fake(images=3, epochs=3))
+    lines = [
+        '{"event": "epoch", "epoch": 1, "seconds": 1.0}',
+        '{"event": "epoch", "epoch": 2, "loss": 1.25, "seconds": 1.0}',
+        '{"event": "epoch", "epoch": 3, "loss": 0.5, "seconds": 1.0}',
+    ]
+    (path / "events.jsonl").write_text("\n".join(lines) + "\n")
+    (group,) = compare([path]).groups
+    assert curve_drawings(group)[0].alt == "Training loss by epoch: unet-8 from 1.25 to 0.50."

@@ -1,6 +1,9 @@
-"""LaTeX as far as it can be checked without running it: braces, environments, columns, special characters."""
+"""LaTeX: braces, environments, columns and special characters, and that it compiles where there is a compiler."""
 
 import re
+import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,12 @@ from hypothesis import strategies as st
 from report_pages import NASTY, sample_report, table
 
 from segfit.comparison.formats import latex_row, latex_text
-from segfit.report.latex import latex, latex_table
+from segfit.report.blocks import Cell, Column, Section, Table
+from segfit.report.files import Place
+from segfit.report.latex import WRITERS, latex, latex_table
+from segfit.report.write import _files, _write_files
 
+PDFLATEX = shutil.which("pdflatex")
 COMMANDS = {
     "textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textless": "<", "textgreater": ">",
     "textbar": "|", "dots": "\u2026", "textperiodcentered": "\u00b7",
@@ -110,6 +117,97 @@ def test_figures_and_pictures_are_included(source: str) -> None:
         "pictures/images-row-2.png",
         *(f"pictures/images-view-{number}.jpg" for number in (1, 2, 3)),
     ]
+
+
+def test_a_list_without_items_is_none(source: str) -> None:
+    assert source.count(r"\begin{itemize}") == 1
+    assert r"\begin{itemize}" + "\n" + r"\end{itemize}" not in source
+    assert "\n\n\n" not in source
+
+
+def test_pictures_fit_on_a_page(source: str) -> None:
+    options = re.findall(r"\\includegraphics\[([^]]*)\]", source)
+    assert options
+    assert all("height=0.9\\textheight,keepaspectratio" in option for option in options)
+
+
+# --- width -----------------------------------------------------------------------------------------------------------
+
+POINTS = {"normalsize": 10, "small": 9, "footnotesize": 8, "scriptsize": 7}
+LINE = (210 - 2 * 20) / 25.4 * 72.27
+"""Width of the text, in TeX's points."""
+
+
+def wide(columns: int, characters: int) -> Table:
+    titles = tuple(f"{number}".rjust(characters, "x") for number in range(columns))
+    cells = tuple(Cell(f"{number}".rjust(characters, "0"), number) for number in range(columns - 1))
+    return Table(
+        name="wide",
+        caption="Wide",
+        columns=tuple(Column(title=title, number=bool(place)) for place, title in enumerate(titles)),
+        rows=((Cell("n" * characters), *cells),),
+        footer=(Cell("all"), *(Cell("") for _ in cells)),
+    )
+
+
+def parts_of(block: Table) -> list[tuple[str, str, list[list[str]]]]:
+    """Return type size, layout and rows of each table that a block became."""
+    source = WRITERS[Table](block, Place(section=Section(name="s", title="S"), part=1, level=2))
+    pattern = r"\{\\(\w+)\\setlength.*?\\begin\{longtable\}\{@\{\}(.+?)@\{\}\}\n(.*?)\\end\{longtable\}"
+    found = re.findall(pattern, source, re.DOTALL)
+    rows = [[line.strip()[:-3].split(" & ") for line in body.splitlines() if " & " in line] for _, _, body in found]
+    return [(size, layout, own) for (size, layout, _), own in zip(found, rows, strict=True)]
+
+
+@pytest.mark.parametrize(("columns", "characters"), [(3, 8), (8, 9), (10, 9), (12, 9), (14, 12), (26, 12), (4, 60)])
+def test_no_table_is_wider_than_the_page(columns: int, characters: int) -> None:
+    block = wide(columns, characters)
+    parts = parts_of(block)
+    for size, layout, rows in parts:
+        em = POINTS[size]
+        columns_of = list(zip(*rows, strict=True))
+        wrapped = layout.count("p{21em}")
+        assert len(re.sub(r">\{.*?\}p\{21em\}", "p", layout)) == len(columns_of)
+        # Half an em a character, as wide as the digits of the type, and an em between columns.
+        plain = sum(max(map(len, texts)) for texts in columns_of) if not wrapped else 0
+        assert 0.5 * em * plain + 21 * em * wrapped + em * (len(columns_of) - 1) <= LINE
+    # Nothing is lost, and every part says whose its rows are.
+    assert all(rows[1][0] == "n" * characters for _, _, rows in parts)
+    shown = [title for number, (_, _, rows) in enumerate(parts) for title in rows[0][bool(number) :]]
+    assert shown == [column.title for column in block.columns]
+
+
+@pytest.mark.skipif(PDFLATEX is None, reason="no pdflatex on PATH")
+def test_latex_takes_it_and_nothing_is_too_wide(tmp_path: Path) -> None:
+    report = sample_report(tmp_path / "runs")
+    long = Cell("words that go on for more than a line " * 2)
+    columns = tuple(Column(title=title, number=False) for title in "ABCD")
+    tables = (
+        *(replace(wide(*shape), name=f"t{place}") for place, shape in enumerate(((8, 8), (9, 11), (26, 12)))),
+        Table(name="long", caption="Long", columns=columns, rows=((long, Cell("short"), long, long),)),
+    )
+    report = replace(report, across=(Section(name="more", title="More", blocks=tables),))
+    folder = _write_files(_files(report), tmp_path / "paper")
+    assert PDFLATEX is not None
+    command = [PDFLATEX, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "report.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (folder / "report.pdf").is_file()
+    log = done.stdout
+    assert "Overfull \\hbox" not in log, log[log.index("Overfull") :][:200]
+
+
+def test_a_table_that_is_split_is_split_evenly() -> None:
+    counts = [len(rows[0]) for _, _, rows in parts_of(wide(14, 9))]
+    assert len(counts) == 2
+    assert max(counts) - min(counts) <= 1
+
+
+def test_a_narrow_table_is_large() -> None:
+    ((size, layout, _),) = parts_of(wide(3, 8))
+    assert (size, layout) == ("normalsize", "lrr")
+    sizes = [parts_of(wide(*shape))[0][0] for shape in ((8, 8), (8, 9), (8, 11), (9, 11))]
+    assert sizes == ["normalsize", "small", "footnotesize", "scriptsize"]
 
 
 def test_groups_are_one_step_below(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report_pages import NASTY, sample_report
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from report_pages import NASTY, drawing, sample_report
 
 from segfit.comparison.formats import markdown_text
-from segfit.report.markdown import markdown
+from segfit.report.blocks import Figures, Section
+from segfit.report.files import Place
+from segfit.report.markdown import WRITERS, markdown
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +72,28 @@ def test_names_are_no_markup(text: str) -> None:
     for name in NASTY:
         assert markdown_text(name) in text
     assert "\\# no heading" in text
+
+
+@pytest.mark.parametrize("name", [*NASTY, "a](b)", "![x](y)", "[a]: b", "]", "\\"])
+def test_links_and_pictures_hold_any_name(name: str) -> None:
+    link = Figures(drawings=(replace(drawing("lines"), alt=name),))
+    place = Place(section=Section(name="s", title="S"), part=1, level=2)
+    (image,) = [token for token in tokens(WRITERS[Figures](link, place)) if token.type == "image"]
+    assert image.attrs["src"] == "figures/lines.svg"
+    # A reader of Markdown renders the alternative text from the tokens in it.
+    assert "".join(child.content for child in image.children or ()) == " ".join(name.split())
+    assert all(child.type in {"text", "text_special"} for child in image.children or ())
+
+
+def tokens(text: str) -> list[Token]:
+    found = MarkdownIt("commonmark").enable("table").parse(text)
+    return [child for token in found for child in (token.children or [token])]
+
+
+def test_every_picture_is_one_to_a_reader_of_markdown(text: str) -> None:
+    images = [token for token in tokens(text) if token.type == "image"]
+    assert len(images) == 2 + 5
+    assert [token for token in tokens(text) if token.type == "link_open"] == []
 
 
 def test_folds_can_be_opened(text: str) -> None:

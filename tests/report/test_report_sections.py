@@ -1,5 +1,6 @@
 """The sections of results, circumstances and commands."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from run_folders import STUDY, Fake, edit_json, write_run
 from segfit import units
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.comparing import compare
-from segfit.report.blocks import Bullets, Commands, Fold, Table
+from segfit.report.blocks import Bullets, Commands, Fold, Paragraph, Table
 from segfit.report.sections.again import OPENED, again
 from segfit.report.sections.measured import measured
 from segfit.report.sections.results import results
@@ -126,3 +127,29 @@ def test_the_commands_of_many_runs_are_folded_away(tmp_path: Path) -> None:
     assert isinstance(fold, Fold)
     assert isinstance(fold.blocks[0], Commands)
     assert len(fold.blocks[0].commands) == OPENED + 1
+
+
+def test_what_the_means_over_seeds_are_of_is_said(tmp_path: Path) -> None:
+    seeds = [Fake(name=f"unet-{seed}", seed=seed, history=seed, epochs=2) for seed in range(3)]
+    paths = [write_run(tmp_path / fake.name, replace(fake, images=12)) for fake in [*seeds, Fake(name="other")]]
+    (analysis,) = compare(paths[:3]).analyses
+    notes = [block.text for block in results(analysis).blocks if isinstance(block, Paragraph)]
+    (said,) = [note for note in notes if "on average over 3 seeds" in note]
+    assert all(f"unet-{seed}" in said for seed in range(3))
+    (analysis,) = compare(paths[:1]).analyses
+    assert not any("on average" in str(block) for block in results(analysis).blocks)
+
+
+@pytest.mark.parametrize(
+    ("how", "split", "said"),
+    [("greedy", "validation", True), ("learned", "validation", True), ("uniform", "validation", False),
+     ("greedy", "training", False)],
+)  # fmt: skip
+def test_a_soup_that_was_chosen_on_these_images_is_named(tmp_path: Path, how: str, split: str, said: bool) -> None:
+    paths = [write_run(tmp_path / name, Fake(name=name, images=3)) for name in ("soup", "unet")]
+    (paths[0] / "soup.json").write_text(json.dumps({"how": how, "split": split}))
+    (analysis,) = compare(paths).analyses
+    bullets = measured(analysis).blocks[0]
+    assert isinstance(bullets, Bullets)
+    wanted = "soup is an average of trainings that was chosen on the same images that are scored here"
+    assert any(item.startswith(wanted) for item in bullets.items) == said

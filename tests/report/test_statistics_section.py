@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from segfit.comparison.analysis import Analysis
 from segfit.comparison.comparing import compare
 from segfit.report.blocks import Block, Figures, Fold, Paragraph, Section, Table
 from segfit.report.figures.statistics import signed
-from segfit.report.sections.statistics import statistics
+from segfit.report.sections.statistics import _percent, statistics
 
 FAST = tuple(replace(fake, images=60, epochs=3) for fake in STUDY)
 
@@ -139,3 +140,33 @@ def test_signs() -> None:
         "0.000",
         "0.000",
     ]
+
+
+def test_a_probability_is_never_certain() -> None:
+    assert [_percent(value) for value in (0.5, 0.9, 0.951, 0.999, 0.9991, 1.0)] == [
+        "50 %",
+        "90 %",
+        "95.1 %",
+        "99.9 %",
+        "> 99.9 %",
+        "> 99.9 %",
+    ]
+
+
+def test_names_go_with_their_runs(tmp_path: Path) -> None:
+    analysis = analysis_of(tmp_path, *FAST[:3])
+    found = analysis.statistics
+    assert found is not None
+    figures = [block for block in blocks_of(made(analysis)) if isinstance(block, Figures)]
+    drawn = {drawing.name: drawing for block in figures for drawing in block.drawings}
+    numbers = {standing.name: standing.entrant.number for standing in found.standings}
+    best = numbers[found.best.name]
+    assert drawn["intervals"].runs == ()
+    assert drawn["differences"].runs == (best,)
+    assert drawn["class-differences"].runs == (best, numbers[found.standings[1].name])
+    tree = ElementTree.fromstring(drawn["intervals"].svg())
+    for name, number in numbers.items():
+        mine = [element for element in tree.iter() if element.attrib.get("data-run") == str(number)]
+        said = [text.strip() for element in mine for text in "".join(element.itertext()).split("\n")]
+        assert name in said
+        assert any(" to " in text for text in said)

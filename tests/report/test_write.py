@@ -26,6 +26,7 @@ from segfit.report.blocks import Cell, Column, Section, Table
 from segfit.report.content import build_report
 from segfit.report.sections import Entry
 from segfit.report.sections.again import again
+from segfit.report.sections.classes import classes
 from segfit.report.sections.measured import measured
 from segfit.report.sections.results import results as results_section
 from segfit.report.write import write_report, write_results, write_tables
@@ -33,7 +34,8 @@ from segfit.report.write import write_report, write_results, write_tables
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    fakes = [replace(fake, images=12) for fake in STUDY[:2]]
+    # They differ in one field: what that did is a section, too.
+    fakes = [replace(fake, images=12, batch=16) for fake in STUDY[:2]]
     return write_study(tmp_path_factory.mktemp("study"), fakes, count=3, size=(60, 80))
 
 
@@ -184,9 +186,9 @@ def test_a_study_keeps_its_page_and_the_table(results: Path, study: list[Path], 
 def test_a_study_is_compared_once(study: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted, compared = compare(study).to_json(), []
 
-    def counted(paths: Sequence[str | Path]) -> Comparison:
+    def counted(paths: Sequence[str | Path], *, evaluation: str | None = None) -> Comparison:
         compared.append(paths)
-        return compare(paths)
+        return compare(paths, evaluation=evaluation)
 
     monkeypatch.setattr(run, "study", lambda *_, **__: study)
     monkeypatch.setattr(content, "compare", counted)
@@ -218,10 +220,54 @@ def test_tables_keep_raw_numbers(sample: Path) -> None:
     for (name, score, count), row in zip(SCORES, rows[1:], strict=False):
         assert row[:3] == [name, "\u2013" if score is None else str(score), str(count)]
     value = json.loads((sample / "tables/numbers-scores.json").read_text())
-    assert value["rows"][0] | {"Class": "alpha", "Score": 0.5, "Count": 2} == value["rows"][0]
-    assert value["rows"][-1]["Class"] == "all"
+    assert value["columns"] == rows[0]
+    assert value["rows"][0][:3] == ["alpha", 0.5, 2]
+    assert value["rows"][-1][0] == "all"
     assert len(value["rows"]) == len(SCORES) + 1
     assert (sample / "tables/numbers-inner.tex").is_file(), "tables that are folded away are written, too"
+
+
+def test_intervals_have_columns_of_their_own() -> None:
+    table = Table(
+        name="t",
+        caption="",
+        columns=(Column(title="Run", number=False), Column(title="Score"), Column(title="Interval")),
+        rows=(
+            (Cell("a", run=0), Cell("0.50 (0.40-0.60)", 0.5, (0.4, 0.6)), Cell("0.1 to 0.2", interval=(0.1, 0.2))),
+            (Cell("b", run=1), Cell("0.3", 0.3), Cell("\u2013")),
+        ),
+        footer=(Cell("all"), Cell("0.4", 0.4), Cell("")),
+    )
+    titles = ["Run", "Score", "Score low", "Score high", "Interval low", "Interval high"]
+    values = [["a", 0.5, 0.4, 0.6, 0.1, 0.2], ["b", 0.3, None, None, None, None], ["all", 0.4, None, None, None, None]]
+    assert json.loads(write._json(table)) == {"caption": "", "columns": titles, "rows": values}
+    texts = [["" if value is None else str(value) for value in row] for row in values]
+    assert list(csv.reader(io.StringIO(write._csv(table)))) == [titles, *texts]
+    assert [cell.key for cell in table.rows[0]] == [None, 0.5, 0.1]
+
+
+def test_a_run_may_be_called_as_another_column_is() -> None:
+    columns = (Column(title="Class", number=False), Column(title="Pixels"), Column(title="Pixels", run=0))
+    table = Table(name="t", caption="", columns=columns, rows=((Cell("sky"), Cell("9 %", 0.09), Cell("0.5", 0.5)),))
+    value = json.loads(write._json(table))
+    assert value["columns"] == ["Class", "Pixels", "Pixels"]
+    assert value["rows"] == [["sky", 0.09, 0.5]]
+
+
+def test_every_interval_of_a_report_is_kept(results: Path) -> None:
+    for name, columns in (
+        ("results-runs", ["95 % interval"]),
+        ("statistics-scores", ["Dice", "mIoU", "Pixel acc."]),
+        ("statistics-against-best", ["95 % interval"]),
+        ("statistics-class-differences", ["95 % interval"]),
+        ("ablation-ablation", ["95 % interval"]),
+    ):
+        rows = list(csv.DictReader(io.StringIO((results / "tables" / "tables" / f"{name}.csv").read_text())))
+        for column in columns:
+            known = [row for row in rows if row[f"{column} low"]]
+            assert known, (name, column)
+            assert all(float(row[f"{column} low"]) <= float(row[f"{column} high"]) for row in known)
+            assert len({row[f"{column} low"] for row in known} & {row[f"{column} high"] for row in known}) == 0
 
 
 def test_a_second_group_has_files_of_its_own(sample: Path) -> None:
@@ -262,6 +308,14 @@ def one(tmp_path: Path) -> Path:
     return write_run(tmp_path / "runs" / "unet", Fake(images=3))
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have reports of few sections, one of them with figures: it is about places, not about what stands there."""
+    builds = (results_section, classes, measured, again)
+    monkeypatch.setattr(content, "SECTIONS", tuple(Entry("", build) for build in builds))
+    monkeypatch.setattr(content, "ACROSS", ())
+
+
 def no_file(tables: Path, _: Path) -> None:
     tables.write_text("mine")
 
@@ -276,9 +330,19 @@ def no_figures_of_others(tables: Path, _: Path) -> None:
     (tables / "report.md").write_text("mine, too")
 
 
+def no_paper_of_others(tables: Path, _: Path) -> None:
+    tables.mkdir()
+    (tables / "report.tex").write_text("my thesis")
+
+
 @pytest.mark.parametrize(
     ("prepare", "reason"),
-    [(no_file, "is a file"), (no_run, "is a run"), (no_figures_of_others, "not of an earlier report")],
+    [
+        (no_file, "is a file"),
+        (no_run, "is a run"),
+        (no_figures_of_others, "not of an earlier report"),
+        (no_paper_of_others, "report.tex: is not of an earlier report"),
+    ],
 )
 def test_a_place_for_tables_that_will_not_do_leaves_no_page(
     tmp_path: Path, one: Path, prepare: Callable[[Path, Path], None], reason: str
@@ -306,7 +370,12 @@ def test_places_that_cannot_be_are_named(tmp_path: Path) -> None:
         write_tables([tmp_path], tmp_path / ("long" * 100))
 
 
+FULL = 10
+"""How many files the disk has room for."""
+
+
 @pytest.mark.parametrize("there", [False, True])
+@pytest.mark.usefixtures("short")
 def test_a_full_disk_leaves_what_was_there(
     tmp_path: Path, one: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
@@ -319,17 +388,46 @@ def test_a_full_disk_leaves_what_was_there(
 
     def full(path: Path, content: bytes) -> int:
         written.append(path)
-        if len(written) > 20:
+        if len(written) > FULL:
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_bytes(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(RunError, match="No space left on device"):
         write_report([one], out, tables)
-    assert len(written) > 20
+    assert len(written) == FULL + 1
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("names", "free"),
+    [
+        ((), True),
+        (("main.tex",), True),
+        (("report.tex",), False),
+        (("report.md",), False),
+        (("table.csv",), False),
+        (("table.md", "table.csv", "table.tex", "table.json"), False),
+        (("table.md", "table.csv", "table.tex", "table.json", "report.html"), True),
+        (("table.md", "table.csv", "table.json", "report.html"), False),
+        (("table.md", "table.csv", "table.tex", "table.json", "report.html", "figures/mine.svg"), False),
+        (("report.md", "report.tex", "table.md", "table.csv", "table.tex", "table.json"), True),
+        (("report.md", "report.tex", "table.md", "table.csv", "table.tex", "table.json", "figures"), False),
+    ],
+)
+def test_files_of_others_are_not_replaced(tmp_path: Path, names: tuple[str, ...], free: bool) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    if free:
+        assert write._folder(tmp_path) == tmp_path
+    else:
+        with pytest.raises(RunError, match="is not of an earlier report and would be replaced") as error:
+            write._folder(tmp_path)
+        assert str(tmp_path / names[0]) in str(error.value) or "table.md" in str(error.value)
+
+
+@pytest.mark.usefixtures("short")
 def test_a_second_report_replaces_the_first_and_nothing_else(tmp_path: Path, one: Path) -> None:
     other = write_run(tmp_path / "runs" / "other", Fake(name="other", images=4))
     folder = write_tables([one, other], tmp_path / "paper")

@@ -33,6 +33,7 @@ TITLES = {
     "loss.name": "loss",
     "optim.name": "optimizer",
     "optim.lr": "learning rate",
+    "evaluate.checkpoint": "checkpoint",
     "train.epochs": "epochs",
     "train.steps": "steps",
     "train.batch": "batch size",
@@ -160,8 +161,8 @@ class Effect:
 
     @property
     def comparable(self) -> bool:
-        """Whether the scores are the same measurement: of one group, with the same choice of checkpoint."""
-        return self.before.group is self.after.group and self._alike(lambda run: run.evaluation.checkpoint)
+        """Whether the scores are the same measurement."""
+        return self.before.group is self.after.group
 
     @property
     def score(self) -> float | None:

@@ -33,6 +33,9 @@ class Analysis:
         Raises:
             RunError: a file is missing or damaged, or runs were scored on different images.
         """
+        for run in self.group.runs:
+            if not run.files.per_image.is_file():
+                raise RunError(f"{run.files.per_image}: no such file: write it again with: {run.scoring}")
         read = [read_records(run.files.per_image) for run in self.group.runs]
         first = read[0]
         for run, records in zip(self.group.runs, read, strict=True):

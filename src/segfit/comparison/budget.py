@@ -294,6 +294,8 @@ def at_equal(group: Group, unit: Unit) -> EqualBudget | None:
 
 def obstacle(group: Group, unit: Unit) -> str | None:
     """Return why runs cannot be compared at equal amounts of `unit`, in a sentence; None where they can."""
+    if not group.validated_alike:
+        return "Curves are not compared: while they were trained, the runs were scored in different ways."
     members = trained(group)
     hardware = sorted({run.hardware for _, run in members})
     if unit == "hours" and len(hardware) > 1:
@@ -302,6 +304,9 @@ def obstacle(group: Group, unit: Unit) -> str | None:
     if not unknown:
         return None
     what = UNITS[unit].title
+    if len(unknown) == len(members):
+        nobody = "no run has a plan" if unit == "flops" else "the events of no run tell it"
+        return f"Equal {what} is not compared: {nobody}."
     if unit == "flops":
         return (
             f"Equal {what} is not compared: {units.listed(unknown)} {'has' if len(unknown) == 1 else 'have'} no plan."
@@ -335,11 +340,6 @@ class Fitting:
 
     size: int
     entrant: Entrant
-
-    @property
-    def row(self) -> Entrant:
-        """The same."""
-        return self.entrant
 
 
 def within(group: Group) -> tuple[Fitting, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SCORES", "Curves", "ScoreName", "learning_curves", "overfit_epoch"]
+__all__ = ["SCORES", "Curves", "ScoreName", "best_position", "learning_curves", "overfit_epoch"]
 
 ScoreName = Literal["dice", "miou"]
 
@@ -125,6 +125,11 @@ def _column(events: Sequence[dict[str, Any]], key: str) -> NDArray[np.float64]:
     return values
 
 
+def best_position(values: NDArray[np.float64]) -> int:
+    """Return where a curve is highest, the last place of equal ones; at least one value is finite."""
+    return len(values) - 1 - int(np.nanargmax(values[::-1]))
+
+
 def overfit_epoch(curves: Curves, score: ScoreName = "dice") -> int | None:
     """Return the epoch from which a run only fits its training images better.
 
@@ -140,7 +145,7 @@ def overfit_epoch(curves: Curves, score: ScoreName = "dice") -> int | None:
     values = curves.score(score)
     if not np.isfinite(values).any():
         return None
-    best = len(values) - 1 - int(np.nanargmax(values[::-1]))
+    best = best_position(values)
     epoch = int(curves.validated[best])
     at_best = curves.train_loss[curves.epoch == epoch]
     after = values[best + 1 :]

@@ -46,7 +46,7 @@ class Entrant:
 def entrants(group: Group) -> tuple[Entrant, ...]:
     """Return the entrants of a group, those of the highest mean score first, then by name.
 
-    Trainings of one entrant have the same settings (`comparison.settings`) and are scored at the same checkpoint. Two
+    Trainings of one entrant have the same settings (`comparison.settings`). Two
     runs of one recipe and one seed are two entrants, since the second is no other draw from the seeds; a soup is one
     beside its ingredients.
     """
@@ -70,7 +70,7 @@ def entrants(group: Group) -> tuple[Entrant, ...]:
 def _key(run: RunFacts, recipe: str) -> str:
     """Return what tells the run's entrant from others, but for the seed; `recipe` is its part of the settings."""
     soup = str(run.path) if run.soup else None
-    return repr((recipe, run.evaluation.checkpoint, run.training.parameters, soup))
+    return repr((recipe, run.training.parameters, soup))
 
 
 def _names(lists: list[list[Row]]) -> list[str]:

@@ -4,7 +4,7 @@ Nothing is measured again and nothing is guessed: a folder that is unfinished or
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -44,11 +44,13 @@ class _Facts(BaseModel):
 
 
 class Dataset(_Facts):
-    """How many images the run saw, and the fingerprint of their files."""
+    """How many images the run saw, and fingerprints of their files: of all, and of those that it was trained on."""
 
     training: Count
     validation: Count
     fingerprint: str
+    # Runs of earlier versions have only the one.
+    training_fingerprint: str | None = None
 
 
 class Environment(_Facts):
@@ -180,11 +182,14 @@ class RunFacts:
 
     Attributes:
         path: the run folder.
-        recipe: the resolved recipe; ``data`` and ``evaluate`` as they were for this evaluation.
+        recipe: the resolved recipe, as the run was trained.
         labels: the label space.
         environment: versions, device, command and dataset.
         training: time, memory and size.
-        evaluation: scores of the model that was kept.
+        own: the evaluation that ended the run, scored as its validations were.
+        evaluation: that one, or another one that was saved: the scores that are compared.
+        data: the dataset of that evaluation.
+        score_name: which metric sorts this run.
         files: where what belongs to the evaluation is.
         commands: what was typed: to train, and to score where that came later.
         events: the lines of ``events.jsonl``, in order, a torn last line left out.
@@ -195,15 +200,13 @@ class RunFacts:
     labels: LabelSpace
     environment: Environment
     training: Training
+    own: Evaluation
     evaluation: Evaluation
+    data: DataConfig
+    score_name: ScoreName
     files: ScoreFiles
     commands: tuple[str, ...]
     events: tuple[dict[str, Any], ...]
-
-    @property
-    def score_name(self) -> ScoreName:
-        """Which metric sorts this run."""
-        return self.recipe.evaluate.score
 
     @property
     def score(self) -> float:
@@ -215,6 +218,11 @@ class RunFacts:
         """What the run was trained on, for people: ``2 x Tesla T4``."""
         ranks, device = self.environment.ranks, self.environment.device_name
         return device if ranks == 1 else f"{ranks} x {device}"
+
+    @property
+    def as_trained(self) -> "RunFacts":
+        """The run with the evaluation that ended it."""
+        return replace(self, evaluation=self.own, data=self.recipe.data, score_name=self.recipe.evaluate.score)
 
     @property
     def scoring(self) -> str:
@@ -246,25 +254,37 @@ def read_run(path: str | Path, evaluation: str | None = None) -> RunFacts:
     folder = RunFolder(path).open()
     metrics = _checked(_Metrics, folder.metrics(), folder.metrics_file)
     environment = _checked(Environment, folder.read(folder.environment_file), folder.environment_file)
-    recipe, scored, files, commands = folder.recipe(), metrics.evaluation, folder.own, [environment.command]
-    if evaluation is not None:
-        files = folder.saved(evaluation)
-        saved = _checked(_Saved, folder.read(files.facts), files.facts)
-        recipe = recipe.model_copy(update={"data": saved.data, "evaluate": saved.evaluate})
-        scored, commands = saved.evaluation, [*commands, saved.command]
-    labels = folder.labels()
-    if [entry.name for entry in scored.per_class] != list(labels.names):
-        raise RunError(f"{files.facts}: its classes are not those of labels.json: evaluate the run again")
-    return RunFacts(
+    recipe = folder.recipe()
+    run = RunFacts(
         path=folder.path,
         recipe=recipe,
-        labels=labels,
+        labels=folder.labels(),
         environment=environment,
         training=metrics.training,
-        evaluation=scored,
-        files=files,
-        commands=tuple(commands),
+        own=metrics.evaluation,
+        evaluation=metrics.evaluation,
+        data=recipe.data,
+        score_name=recipe.evaluate.score,
+        files=folder.own,
+        commands=(environment.command,),
         events=tuple(_read_events(folder.events_file)),
+    )
+    run = run if evaluation is None else _with_saved(run, folder.saved(evaluation))
+    if [entry.name for entry in run.evaluation.per_class] != list(run.labels.names):
+        raise RunError(f"{run.files.facts}: its classes are not those of labels.json: evaluate the run again")
+    return run
+
+
+def _with_saved(run: RunFacts, files: ScoreFiles) -> RunFacts:
+    """Return a run with a saved evaluation in the place of its own."""
+    saved = _checked(_Saved, RunFolder(run.path).read(files.facts), files.facts)
+    return replace(
+        run,
+        evaluation=saved.evaluation,
+        data=saved.data,
+        score_name=saved.evaluate.score,
+        files=files,
+        commands=(*run.commands, saved.command),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from segfit import units
-from segfit.comparison.curves import PATIENCE, SCORES, Curves, ScoreName, overfit_epoch
+from segfit.comparison.curves import PATIENCE, SCORES, Curves, ScoreName, best_position, overfit_epoch
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.table import Group, Row
 
@@ -172,7 +172,7 @@ def _without_overfitting(curves: Curves, score: ScoreName) -> str:
     """Return where a run was best that is not said to have overfitted, and why it is not."""
     values = curves.score(score)
     finite = np.flatnonzero(np.isfinite(values))
-    best, last = int(np.nanargmax(values)), int(finite[-1])
+    best, last = best_position(values), int(finite[-1])
     lost = float(values[best] - values[last])
     text = f"It was best at epoch {curves.validated[best]} with {units.score(float(values[best]))}"
     if lost == 0:

@@ -1,5 +1,8 @@
 """What a run was trained with, as far as that decides a weight or a cost, and in what two runs differ.
 
+Two functions answer that, and must agree: runs of equal `recipe_texts` are seeds of one entrant, and runs between which
+`differing` finds one thing are a row of the ablation.
+
 A thing that differs is a field of the recipe with what follows from it: a preset of augmentation fills in a dozen
 values, a model brings its options, and both count once. How a run is scored, where it ran and what it is called are no
 such things.
@@ -16,7 +19,7 @@ from segfit.config.sameness import PLACE, dotted
 from segfit.errors import RecipeError
 from segfit.registry import Registry
 
-__all__ = ["IGNORED", "Settings", "changes", "differing", "recipe_texts", "settings_of"]
+__all__ = ["IGNORED", "Settings", "differing", "recipe_texts", "settings_of"]
 
 COMPONENTS = ("data", "model", "loss")
 """Sections of a recipe that name a component and give its options."""
@@ -25,7 +28,10 @@ IGNORED = PLACE | {"data.validation", "data.limit_validation", "train.seed"}
 """What does not decide what is learnt, or decides other fields that are compared themselves. A seed is chance."""
 
 SPLITS = {"data.name", "data.train", "data.validation", "data.limit_train", "data.limit_validation"}
-"""What chooses the files of a dataset: where one of them differs, other files follow from it."""
+"""What chooses the files of a dataset."""
+
+FOLLOWING = {"data.root": SPLITS, "train.validate_every": {"evaluate.checkpoint"}}
+"""What follows from one of other fields: which files there are, and how often the best of them was looked for."""
 
 REST = ("labels.rest", "labels.ratios")
 """What means nothing where no class is left out."""
@@ -43,7 +49,7 @@ def settings_of(runs: Sequence[RunFacts]) -> list[Settings]:
     Where the runs do not all have the same component and options, options that a recipe leaves out get the values that
     their builder gives them. Elsewhere they are equal anyway, and nobody has to ask the builders.
     """
-    found = [_given(run) for run in runs]
+    found = [_given(run, files) for run, files in zip(runs, _files(runs), strict=True)]
     for section in COMPONENTS:
         kinds = {(own[f"{section}.name"], *sorted(key for key in own if _of(section, key))) for own in found}
         if len(kinds) > 1:
@@ -67,14 +73,22 @@ def recipe_texts(runs: Sequence[RunFacts]) -> list[str]:
     return texts
 
 
-def _given(run: RunFacts) -> Settings:
+def _files(runs: Sequence[RunFacts]) -> list[str]:
+    """Return what tells the files apart that runs were trained on; where one does not say, with the validation's."""
+    datasets = [run.environment.dataset for run in runs]
+    known = [one.training_fingerprint for one in datasets if one.training_fingerprint is not None]
+    return known if len(known) == len(runs) else [one.fingerprint for one in datasets]
+
+
+def _given(run: RunFacts, files: str) -> Settings:
     """Return the settings that a run's recipe has."""
     settings = dotted(run.recipe.model_dump(mode="json", exclude={"name", "evaluate"}))
     # The files decide, not where they lie.
-    settings["data.root"] = run.environment.dataset.fingerprint
+    settings["data.root"] = files
     settings["data.cache"] = settings["data.cache"] is not None
     # The learning rate had fallen already once, whatever the origin is called: each seed goes on with its own.
     settings["train.continue_from"] = settings["train.continue_from"] is not None
+    settings["evaluate.checkpoint"] = run.evaluation.checkpoint
     if run.evaluation.checkpoint != "best":
         # Which epochs are validated only decides what the best of them is.
         settings["train.validate_every"] = None
@@ -122,33 +136,31 @@ def _registry(section: str) -> Registry[Any]:
     return SOURCES
 
 
-def changes(one: RunFacts, other: RunFacts) -> tuple[str, ...]:
-    """Return the fields in which two runs' recipes differ, without those that follow from others; sorted."""
-    return differing(*settings_of([one, other]))
-
-
 def differing(one: Settings, other: Settings) -> tuple[str, ...]:
-    """Return the same of settings that `settings_of` gave together."""
+    """Return the fields in which two recipes differ, without those that follow from others; sorted.
+
+    Args:
+        one: settings, as `settings_of` gave them together with the other ones.
+        other: the other ones.
+    """
     found = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
     leading = {_leading(key, one, other, found) for key in found}
     return tuple(sorted(key for key in leading & found if key is not None and key not in IGNORED))
 
 
-def _leading(key: str, one: Settings, other: Settings, differing: set[str]) -> str | None:
+def _leading(key: str, one: Settings, other: Settings, changed: set[str]) -> str | None:
     """Return the field that a differing field follows from; itself where it stands alone."""
     section = key.partition(".")[0]
     name = f"{section}.name"
-    if section in COMPONENTS and key != name and name in differing and _follows(key, one, other, _own_default):
+    if section in COMPONENTS and key != name and name in changed and _follows(key, one, other, _own_default):
         return name
-    if section == "augment" and "augment.preset" in differing and _follows(key, one, other, _preset_value):
+    if section == "augment" and "augment.preset" in changed and _follows(key, one, other, _preset_value):
         return "augment.preset"
     if section == "labels":
-        return _leading_label(key, one, other, differing)
+        return _leading_label(key, one, other, changed)
     if key in LENGTH:
-        return next((field for field in LENGTH if field in differing), key)
-    # Other splits or limits are other files; and validations are compared where both choose by them.
-    followed = {"data.root": bool(differing & SPLITS), "train.validate_every": None in (one.get(key), other.get(key))}
-    return None if followed.get(key) else key
+        return next((field for field in LENGTH if field in changed), key)
+    return None if changed & FOLLOWING.get(key, set()) else key
 
 
 ABSENT = object()
@@ -171,10 +183,10 @@ def _preset_value(key: str, settings: Settings) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _leading_label(key: str, one: Settings, other: Settings, differing: set[str]) -> str | None:
-    """Return what a choice of classes follows from: what becomes of the others means nothing where there are none."""
+def _leading_label(key: str, one: Settings, other: Settings, changed: set[str]) -> str | None:
+    """Return what a choice of classes follows from; what becomes of the others follows from leaving some out."""
     if key in REST and not (_chosen(one) and _chosen(other)):
         return None
-    if key == "labels.classes" and "labels.top" in differing:
+    if key == "labels.classes" and "labels.top" in changed:
         return "labels.top"
     return key

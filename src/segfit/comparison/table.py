@@ -60,7 +60,7 @@ class Protocol:
         """Return the protocol that a run was scored by."""
         return cls(
             name=run.evaluation.protocol,
-            dataset=run.recipe.data.name,
+            dataset=run.data.name,
             split=run.evaluation.split,
             images=run.evaluation.images,
             classes=run.labels.names,
@@ -142,6 +142,11 @@ class Group:
     rows: tuple[Row, ...]
     baseline: Row
     notes: tuple[str, ...]
+
+    @property
+    def validated_alike(self) -> bool:
+        """Whether the runs were scored alike while they were trained, too: only then their curves can be compared."""
+        return len({Protocol.of(run.as_trained) for run in self.runs}) == 1
 
     @property
     def runs(self) -> list[RunFacts]:

@@ -34,8 +34,6 @@ Size = tuple[Positive, Positive]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-THIRD = 1 / 3
-
 EPOCHS = 10
 """Length of a training that says nothing about it."""
 
@@ -254,7 +252,7 @@ class EvaluateConfig(Section):
     """Images per forward pass, where their sizes agree; by default one micro-batch of training."""
     window: Literal["whole", "sliding"] = "whole"
     """Forward passes over the whole image, or over overlapping windows of the training size."""
-    overlap: Annotated[float, Field(ge=0, lt=1)] = THIRD
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 1 / 3
     """Least share of a sliding window that its neighbour covers, too."""
     weighting: Literal["uniform", "gaussian"] = "uniform"
     """What overlapping windows count: everywhere the same, or more in their middle than at their borders."""
@@ -278,8 +276,6 @@ class EvaluateConfig(Section):
             raise ValueError(f"scales names one twice: {', '.join(f'{scale:g}' for scale in self.scales)}")
         if self.weighting == "gaussian" and self.window == "whole":
             raise ValueError("weighting is of windows: say window: sliding, or leave it out")
-        if self.overlap != THIRD and self.window == "whole":
-            raise ValueError("overlap is of windows: say window: sliding, or leave it out")
         return self
 
 

@@ -27,11 +27,13 @@ class Drawing:
         name: what files and ids are called after.
         alt: what it shows, in words.
         figure: as drawn.
+        runs: numbers of the runs that all of it is about: pages hide it with any of them.
     """
 
     name: str
     alt: str
     figure: Figure
+    runs: tuple[int, ...] = ()
 
     def svg(self, ground: str = "none") -> str:
         """Return the figure in light-page colours on `ground` (a colour, or none); its texts stay texts."""
@@ -51,7 +53,9 @@ class Drawing:
         svg = self.svg()
         svg = svg[svg.index("<svg") :]
         svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-        svg = re.sub(r'width="\S+pt" height="\S+pt"', f'role="img" aria-label="{escape(self.alt)}"', svg, count=1)
+        described = f'role="img" aria-label="{escape(self.alt)}"'
+        # A function, since in a text backslashes would be escapes.
+        svg = re.sub(r'width="\S+pt" height="\S+pt"', lambda _: described, svg, count=1)
         svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-{number}-", svg)
         svg = svg.replace(FONTS, "inherit")
         for light, (variable, _) in theme().items():
@@ -79,18 +83,19 @@ def styled() -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Plot(Generic[Facts]):
-    """A kind of figure: when the facts support it, how it is drawn, and what it shows in words."""
+    """A kind of figure: when the facts support it, how it is drawn, what it shows in words, and of which runs alone."""
 
     supported: Callable[[Facts], bool]
     draw: Callable[[Facts], Figure]
     describe: Callable[[Facts], str]
+    runs: Callable[[Facts], tuple[int, ...]] = lambda _: ()
 
 
 def draw_all(plots: Mapping[str, Plot[Facts]], facts: Facts) -> list[Drawing]:
     """Draw every figure, by its name, that the facts support."""
     with styled():
         return [
-            Drawing(name=name, alt=plot.describe(facts), figure=plot.draw(facts))
+            Drawing(name=name, alt=plot.describe(facts), figure=plot.draw(facts), runs=plot.runs(facts))
             for name, plot in plots.items()
             if plot.supported(facts)
         ]

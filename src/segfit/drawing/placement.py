@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
+from segfit.drawing.style import run_id
+
 __all__ = ["label_points", "shorten", "spread", "text_width"]
 
 Box = tuple[float, float, float, float]
@@ -76,6 +78,7 @@ def label_points(
     colors: Sequence[str],
     size: float = 11,
     obstacles: Sequence[tuple[float, float]] = (),
+    runs: Sequence[int | None] = (),
 ) -> None:
     """Write a name beside every point, each at the place that covers least of other labels, points and the border.
 
@@ -86,6 +89,7 @@ def label_points(
         colors: one a point.
         size: of the text, in points.
         obstacles: in data coordinates, small points without a name that labels keep off where they can.
+        runs: number of the run that each point is of, None for one that is of none; () where none is.
     """
     assert axes.figure.dpi == 72, "pixels are points"
     at = axes.transData.transform(np.array(points))
@@ -96,7 +100,8 @@ def label_points(
     frame = [(axes.bbox.x0, axes.bbox.y0, axes.bbox.x1, axes.bbox.y1)]
     figure = axes.get_figure(root=True)
     assert figure is not None
-    for point, (x, y), name, color in zip(points, at.tolist(), names, colors, strict=True):
+    owners = runs or [None] * len(names)
+    for point, (x, y), name, color, run in zip(points, at.tolist(), names, colors, owners, strict=True):
         width = text_width(figure, name, size)
         boxes = [_box(x + dx, y + dy, width, size, side) for dx, dy, side in PLACES]
         outside = 1.3 * size * width - _shared(boxes, frame)
@@ -105,10 +110,13 @@ def label_points(
         dx, dy, side = PLACES[best]
         near = (float(side == "right"), 0.5)
         leader = {"relpos": near, "arrowstyle": "-", "color": color, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 5}
-        axes.annotate(
+        label = axes.annotate(
             name, point, (dx, dy), textcoords="offset points", ha=side, va="center", fontsize=size, color=color,
             annotation_clip=False, arrowprops=leader if abs(dy) > LEADER else None,
+            gid=None if run is None else run_id(run),
         )  # fmt: skip
+        if label.arrow_patch is not None:
+            label.arrow_patch.set_gid(label.get_gid())
         taken.append(boxes[best])
 
 

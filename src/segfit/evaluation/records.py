@@ -309,7 +309,7 @@ def _contradiction(path: Path) -> str:
 def _read_table(path: Path) -> tuple[Any, int, float | None]:
     """Return the checked table, as format 2 has it, K, and the distance of boundaries."""
     if not path.is_file():
-        raise RunError(f"{path}: no such file: write it with: segfit evaluate {path.parent} --per-image {path}")
+        raise RunError(f"{path}: no such file: write it with: segfit evaluate RUN --per-image {path}")
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
         metadata = file.schema_arrow.metadata or {}

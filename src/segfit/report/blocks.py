@@ -76,14 +76,22 @@ class Cell:
     Attributes:
         text: what it shows.
         value: what it is sorted by, unrounded; None sorts last, and texts sort by themselves.
+        interval: low and high end of the interval that it shows, unrounded; without a value, it is sorted by the low
+            end.
         shade: share of the full colour behind it, in [0, 1]; None leaves it white.
         run: number of the run whose mark stands before the text (`table.Row.number`).
     """
 
     text: str
     value: float | None = None
+    interval: tuple[float, float] | None = None
     shade: float | None = None
     run: int | None = None
+
+    @property
+    def key(self) -> float | None:
+        """What it is sorted by; None where by its text, or last."""
+        return self.value if self.value is not None or self.interval is None else self.interval[0]
 
 
 @dataclass(frozen=True, kw_only=True)

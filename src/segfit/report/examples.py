@@ -110,7 +110,7 @@ class Album:
         """
         labels = self.runs[0].labels
         if name not in self.records:
-            root = self.runs[0].recipe.data.root
+            root = self.runs[0].data.root
             raise DataError(f"{root}: has no image {name!r} any more: the dataset changed since the runs")
         record = self.records[name]
         image, mask = read_pair(self.source, record)
@@ -132,8 +132,7 @@ def open_album(group: Group) -> Album:
     Raises:
         DataError: the dataset is gone or damaged.
     """
-    recipe = group.runs[0].recipe
-    data = recipe.data
+    recipe, data = group.runs[0].recipe, group.runs[0].data
     if data.root is None or not data.root.is_dir():
         raise DataError(f"the dataset is not at {data.root} any more")
     source: Source = SOURCES.build(data.name, data.root, **data.options)

@@ -9,9 +9,9 @@ from PIL import Image as Pillow
 from segfit.comparison.formats import Grid
 from segfit.drawing.figure import Drawing
 from segfit.report.blocks import Layer, Picture, Pictures, Section, Slider, Table
-from segfit.report.content import Part, Report
+from segfit.report.content import Report
 
-__all__ = ["PictureFile", "Place", "grid", "helps", "picture_files", "places"]
+__all__ = ["Chapter", "PictureFile", "Place", "grid", "helps", "outline", "picture_files"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +46,36 @@ class Place:
         return f"{self.part}/" if self.part > 1 else ""
 
 
-def places(report: Report, part: Part | None = None) -> list[Place]:
-    """Return the sections of one part, or those about all runs."""
-    if part is None:
-        return [Place(section=section, part=0, level=2) for section in report.across]
-    level = 2 if len(report.parts) == 1 else 3
-    return [Place(section=section, part=part.number, level=level) for section in part.sections]
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """A part of a report as it is read from top to bottom, or what is about all runs.
+
+    Attributes:
+        title: its headline; "" where the report has one part, whose headline is its title, and for all runs.
+        protocol: how its runs were scored; "" for all runs.
+        words: the result in sentences; "" for all runs.
+        places: its sections.
+    """
+
+    title: str = ""
+    protocol: str = ""
+    words: str = ""
+    places: tuple[Place, ...]
+
+
+def outline(report: Report) -> list[Chapter]:
+    """Return the parts of a report in the order in which they are read; what is about all runs comes last."""
+    several = len(report.parts) > 1
+    parts = [
+        Chapter(
+            title=part.headline.title if several else "",
+            protocol=part.analysis.group.protocol.describe(),
+            words=" ".join(part.headline.sentences),
+            places=tuple(Place(section=one, part=part.number, level=3 if several else 2) for one in part.sections),
+        )
+        for part in report.parts
+    ]
+    return [*parts, Chapter(places=tuple(Place(section=one, part=0, level=2) for one in report.across))]
 
 
 def grid(table: Table) -> Grid:

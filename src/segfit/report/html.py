@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from importlib import resources
+from itertools import takewhile
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -41,15 +43,19 @@ def html(report: Report) -> str:
         inline=Drawing.inline,
         natural_width=_natural_width,
         mark=_mark,
+        of_run=_of_run,
+        of_runs=_of_runs,
         row_of=_row,
         helps=helps,
         many=MANY,
         tall=TALL,
         wide=WIDE,
     )
+    environment.filters["tied"] = tied
     script = (resources.files("segfit.report") / "templates" / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         report=report,
+        kicker=_kicker(report),
         theme=theme(),
         shapes=SHAPES,
         # A file of this package.
@@ -73,6 +79,16 @@ SHAPES = {
 assert list(SHAPES) == list(MARKERS)
 
 
+def _kicker(report: Report) -> str:
+    """Return how many runs a report is about, and how many compete where several seeds are one entrant."""
+    runs, entrants = len(report.rows), sum(len(part.analysis.entrants) for part in report.parts)
+    if runs == 1:
+        return "One run"
+    if entrants == runs:
+        return f"Comparison of {runs} runs"
+    return f"Comparison of {runs} runs ({entrants} {'entrants' if entrants > 1 else 'entrant'})"
+
+
 def _mark(run: int) -> Markup:
     """Return a run's marker in its colour, as figures draw it."""
     hue, shape = run % len(RUNS), MARKERS.index(run_marker(run))
@@ -86,7 +102,7 @@ def _row(cells: Sequence[Cell], columns: Sequence[Column]) -> Markup:
     texts = [
         _cell(cell, column, first=not place) for place, (cell, column) in enumerate(zip(cells, columns, strict=True))
     ]
-    return Markup("<tr{}>{}</tr>").format(_of_run(cells[0].run), Markup("").join(texts))
+    return Markup("<tr{}>{}</tr>").format(_of_runs(_runs(cells)), Markup("").join(texts))
 
 
 def _cell(cell: Cell, column: Column, *, first: bool) -> Markup:
@@ -95,15 +111,36 @@ def _cell(cell: Cell, column: Column, *, first: bool) -> Markup:
     shade = ""
     if cell.shade is not None:
         kind, shade = ' class="number shaded"', f' style="--v: {cell.shade:.3f}"'
-    value = "" if cell.value is None else f' data-v="{cell.value:.10g}"'
+    value = "" if cell.key is None else f' data-v="{cell.key:.10g}"'
     mark = "" if cell.run is None else _mark(cell.run)
     start = f"<{tag}{kind}{shade}{value}{_of_run(column.run)}>{mark}"
     # All but the text is made here.
-    return Markup(f"{start}{escape(cell.text)}</{tag[:2]}>")  # noqa: S704
+    return Markup(f"{start}{escape(tied(cell.text) if column.number else cell.text)}</{tag[:2]}>")  # noqa: S704
+
+
+def _runs(cells: Sequence[Cell]) -> list[int]:
+    """Return the runs that a row is about: those that it begins with, one or a pair."""
+    return [cell.run for cell in takewhile(lambda cell: cell.run is not None, cells) if cell.run is not None]
 
 
 def _of_run(run: int | None) -> Markup:
-    return Markup("") if run is None else Markup(' data-run="{}"').format(run)
+    return _of_runs([] if run is None else [run])
+
+
+def _of_runs(runs: Sequence[int]) -> Markup:
+    """Return an attribute by which the page hides what is about a run; where several are named, with any of them."""
+    return Markup(' data-run="{}"').format(" ".join(map(str, dict.fromkeys(runs)))) if runs else Markup("")
+
+
+UNITS = "%|[kMGTPE]?B|[kM]|h|min|s|images|seeds|classes"
+
+TIES = re.compile(rf"(?<=\d) (?=(?:{UNITS})(?![\w-]))|(?<=\d h) (?=\d)|(?<=\d min) (?=\d)|(?<=95 %) (?=interval)")
+"""Spaces at which no line is broken: between a number and its unit, and within a time."""
+
+
+def tied(text: str) -> str:
+    """Return a text in which numbers stay with their units where lines are broken."""
+    return TIES.sub("\N{NO-BREAK SPACE}", text)
 
 
 def _natural_width(block: Block) -> int:

@@ -1,12 +1,12 @@
 """A report as a LaTeX document (booktabs): the same sections, with the figures as PDF."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from segfit.comparison.formats import latex_row, latex_text
+from segfit.comparison.formats import Grid, latex_row, latex_text
 from segfit.report.blocks import Block, Bullets, Commands, Figures, Fold, Paragraph, Pictures, Slider, Table
-from segfit.report.content import Part, Report
-from segfit.report.files import Place, grid, helps, picture_files, places
+from segfit.report.content import Report
+from segfit.report.files import Place, grid, helps, outline, picture_files
 
 __all__ = ["latex", "latex_table"]
 
@@ -15,42 +15,44 @@ PREAMBLE = r"""% Names in other scripts than Latin need lualatex or xelatex and 
 \usepackage[T1]{fontenc}
 \usepackage{textcomp}
 \usepackage[margin=20mm]{geometry}
-\usepackage{booktabs,longtable,graphicx,caption}
+\usepackage{array,booktabs,longtable,graphicx,caption}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{6pt plus 2pt}
 \setlength{\emergencystretch}{3em}
 \captionsetup{justification=raggedright,singlelinecheck=false,font=small}"""
 
 HEADINGS = {1: "section", 2: "section", 3: "subsection", 4: "subsubsection", 5: "paragraph"}
-SIZES = ((6, r"\small"), (9, r"\footnotesize"), (13, r"\scriptsize"))
-"""The size of a table by the number of its columns; wider ones are tiny."""
+SIZES = ((86, r"\normalsize"), (95, r"\small"), (106, r"\footnotesize"), (118, r"\scriptsize"))
+"""How many characters a line has at each size, as names and numbers are mixed in tables (Computer Modern's small sizes
+are wider for their height); a table that is wider at the last one is split.
+"""
+
+GAP = 2
+"""Characters that the space between two columns takes."""
+
+LONGEST = 42
+"""Longer texts in a table break into lines of so many characters."""
 
 
 def latex(report: Report) -> str:
     """Return the document; it includes figures and pictures as `files` calls them."""
     lines = [PREAMBLE, rf"\title{{{latex_text(report.title)}}}", r"\date{}", r"\begin{document}", r"\maketitle"]
-    if len(report.parts) > 1:
-        lines.append(latex_text(report.comparison.warning or ""))
-    for part in report.parts:
-        lines += _part(report, part)
-    for place in places(report):
-        lines += _section(place)
-    return "\n\n".join([*lines, r"\end{document}"]) + "\n"
+    lines.append(latex_text(report.comparison.warning or ""))
+    for chapter in outline(report):
+        lines += [rf"\section*{{{latex_text(chapter.title)}}}"] if chapter.title else []
+        lines += [rf"\emph{{{latex_text(chapter.protocol)}}}"] if chapter.protocol else []
+        lines += [latex_text(chapter.words), *(text for place in chapter.places for text in _section(place))]
+    return _joined([*lines, r"\end{document}"]) + "\n"
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Return paragraphs; what is empty is none."""
+    return "\n\n".join(part for part in parts if part)
 
 
 def latex_table(table: Table) -> str:
     """Return a ``tabular`` alone, to be put into a paper's own ``table``."""
     return f"% needs \\usepackage{{booktabs}}\n\n{grid(table).to_latex()}\n"
-
-
-def _part(report: Report, part: Part) -> list[str]:
-    several = len(report.parts) > 1
-    return [
-        *([rf"\section*{{{latex_text(part.headline.title)}}}"] if several else []),
-        rf"\emph{{{latex_text(part.analysis.group.protocol.describe())}}}",
-        latex_text(" ".join(part.headline.sentences)),
-        *(text for place in places(report, part) for text in _section(place)),
-    ]
 
 
 def _section(place: Place) -> list[str]:
@@ -73,39 +75,87 @@ def _paragraph(block: Paragraph, _: Place) -> str:
 def _bullets(block: Bullets, _: Place) -> str:
     # Braces keep an item that begins with a bracket from being read as a label.
     items = (rf"  \item {{}}{latex_text(item)}" for item in block.items)
-    return "\n".join([r"\begin{itemize}", *items, r"\end{itemize}"])
+    return "\n".join([r"\begin{itemize}", *items, r"\end{itemize}"]) if block.items else ""
 
 
 def _table(block: Table, _: Place) -> str:
-    """Return a table that may go on over several pages."""
+    """Return a table that may go on over several pages; one that is too wide is several, each with the first column."""
     cells = grid(block)
-    size = next((size for columns, size in SIZES if len(block.columns) <= columns), r"\tiny")
-    layout = "".join("lr"[number] for number in cells.numbers)
-    lines = [
-        rf"{{{size}\setlength{{\tabcolsep}}{{{3 if len(block.columns) > 9 else 5}pt}}\setlength{{\LTleft}}{{0pt}}",
-        rf"\begin{{longtable}}{{@{{}}{layout}@{{}}}}",
-        rf"  \caption*{{{latex_text(block.caption)}}}\\",
-        r"  \toprule",
-        latex_row(cells.titles),
-        r"  \midrule",
-        r"  \endhead",
-        *map(latex_row, cells.body),
-        *([r"  \midrule", latex_row(cells.footer)] if cells.footer else []),
-        r"  \bottomrule",
-        r"\end{longtable}}",
-    ]
+    widths = [_width(column) for column in _columns(cells)]
+    parts = [_long_table(cells, widths, part) for part in _split(widths)]
     notes = helps(block)
-    return "\n".join(lines) + (f"\n\n{{\\small {latex_text(notes)}\\par}}" if notes else "")
+    return _joined([*parts, rf"{{\small {latex_text(notes)}\par}}" if notes else ""])
+
+
+def _columns(cells: Grid) -> list[tuple[str, ...]]:
+    rows = [cells.titles, *cells.body, *([cells.footer] if cells.footer else [])]
+    return list(zip(*rows, strict=True))
+
+
+def _width(texts: Sequence[str]) -> int:
+    """Return how many characters a column takes."""
+    return min(LONGEST, max(len(text) for text in texts)) + GAP
+
+
+def _split(widths: Sequence[int]) -> list[list[int]]:
+    """Return the columns of the fewest parts of a table that fit on a page, about equally wide."""
+    most = SIZES[-1][0]
+    fewest = len(_filled(widths, most))
+    narrower = (_filled(widths, characters) for characters in range(most))
+    return next((parts for parts in narrower if len(parts) == fewest), _filled(widths, most))
+
+
+def _filled(widths: Sequence[int], most: int) -> list[list[int]]:
+    """Return the columns of parts that have at most `most` characters; all but the first repeat the first column."""
+    parts = [[0]]
+    for column in range(1, len(widths)):
+        if len(parts[-1]) > 1 and sum(widths[i] for i in parts[-1]) + widths[column] > most:
+            parts.append([0])
+        parts[-1].append(column)
+    return parts
+
+
+def _long_table(cells: Grid, widths: Sequence[int], shown: Sequence[int]) -> str:
+    """Return a table of some columns in the largest type in which it fits."""
+    wide = sum(widths[i] for i in shown)
+    size = next((size for characters, size in SIZES if wide <= characters), SIZES[-1][1])
+    more = ", continued" if len(shown) > 1 and shown[1] > 1 else ""
+
+    def row(texts: Sequence[str]) -> str:
+        return latex_row([texts[i] for i in shown])
+
+    return "\n".join(
+        [
+            rf"{{{size}\setlength{{\tabcolsep}}{{0.5em}}\setlength{{\LTleft}}{{0pt}}",
+            rf"\begin{{longtable}}{{@{{}}{''.join(_layout(cells, i) for i in shown)}@{{}}}}",
+            rf"  \caption*{{{latex_text(cells.caption + more)}}}\\",
+            r"  \toprule",
+            row(cells.titles),
+            r"  \midrule",
+            r"  \endhead",
+            *map(row, cells.body),
+            *([r"  \midrule", row(cells.footer)] if cells.footer else []),
+            r"  \bottomrule",
+            r"\end{longtable}}",
+        ]
+    )
+
+
+def _layout(cells: Grid, column: int) -> str:
+    """Return how a column is set: long texts in lines, numbers to the right."""
+    if any(len(text) > LONGEST for text in _columns(cells)[column]):
+        return rf">{{\raggedright\arraybackslash}}p{{{LONGEST / 2:g}em}}"
+    return "lr"[cells.numbers[column]]
 
 
 def _figures(block: Figures, place: Place) -> str:
     width = 0.49 if len(block.drawings) > 1 else 0.7
     images = "\n".join(_image(f"{place.figure(drawing)}.pdf", width) for drawing in block.drawings)
-    return images + (f"\n\n{{\\small {latex_text(block.caption)}\\par}}" if block.caption else "")
+    return _joined([images, rf"{{\small {latex_text(block.caption)}\par}}" if block.caption else ""])
 
 
 def _image(name: str, width: float) -> str:
-    return rf"\includegraphics[width={width}\linewidth]{{{name}}}"
+    return rf"\includegraphics[width={width}\linewidth,height=0.9\textheight,keepaspectratio]{{{name}}}"
 
 
 def _pictures(block: Pictures | Slider, place: Place) -> str:
@@ -117,7 +167,7 @@ def _pictures(block: Pictures | Slider, place: Place) -> str:
     names = ", ".join(f"{entry.name} ({entry.remark})" if entry.remark else entry.name for entry in block.legend)
     remark = block.remark if isinstance(block, Slider) else ""
     notes = [rf"{{\small {latex_text(text)}\par}}" for text in (f"Classes: {names}." if names else "", remark) if text]
-    return "\n\n".join([_heading(place.level + 1, block.title), images, *notes])
+    return _joined([_heading(place.level + 1, block.title), images, *notes])
 
 
 def _commands(block: Commands, place: Place) -> str:

@@ -1,6 +1,6 @@
 """A report as Markdown: the same sections, with links to the figures and pictures beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from segfit.comparison.formats import markdown_text
@@ -16,8 +16,8 @@ from segfit.report.blocks import (
     Slider,
     Table,
 )
-from segfit.report.content import Part, Report
-from segfit.report.files import Place, grid, helps, picture_files, places
+from segfit.report.content import Report
+from segfit.report.files import Place, grid, helps, outline, picture_files
 
 __all__ = ["markdown"]
 
@@ -25,23 +25,17 @@ __all__ = ["markdown"]
 def markdown(report: Report) -> str:
     """Return the report; figures, tables and pictures are linked as `files` calls them."""
     lines = [f"# {markdown_text(report.title)}"]
-    if len(report.parts) > 1:
-        lines.append(markdown_text(report.comparison.warning or ""))
-    for part in report.parts:
-        lines += _part(report, part)
-    for place in places(report):
-        lines += _section(place)
-    return "\n\n".join(lines) + "\n"
+    lines += [markdown_text(report.comparison.warning or "")]
+    for chapter in outline(report):
+        lines += [f"## {markdown_text(chapter.title)}"] if chapter.title else []
+        lines += [f"*{markdown_text(chapter.protocol)}*"] if chapter.protocol else []
+        lines += [markdown_text(chapter.words), *(text for place in chapter.places for text in _section(place))]
+    return _joined(lines) + "\n"
 
 
-def _part(report: Report, part: Part) -> list[str]:
-    several = len(report.parts) > 1
-    return [
-        *([f"## {markdown_text(part.headline.title)}"] if several else []),
-        f"*{markdown_text(part.analysis.group.protocol.describe())}*",
-        markdown_text(" ".join(part.headline.sentences)),
-        *(text for place in places(report, part) for text in _section(place)),
-    ]
+def _joined(parts: Iterable[str]) -> str:
+    """Return paragraphs; what is empty is none."""
+    return "\n\n".join(part for part in parts if part)
 
 
 def _section(place: Place) -> list[str]:
@@ -63,12 +57,12 @@ def _bullets(block: Bullets, _: Place) -> str:
 
 def _table(block: Table, _: Place) -> str:
     notes = helps(block)
-    return grid(block).to_markdown() + (f"\n\n{markdown_text(notes)}" if notes else "")
+    return _joined([grid(block).to_markdown(), markdown_text(notes)])
 
 
 def _figures(block: Figures, place: Place) -> str:
     links = [f"![{markdown_text(drawing.alt)}]({place.figure(drawing)}.svg)" for drawing in block.drawings]
-    return "\n\n".join([*links, *([markdown_text(block.caption)] if block.caption else [])])
+    return _joined([*links, markdown_text(block.caption)])
 
 
 def _pictures(block: Pictures | Slider, place: Place) -> str:
@@ -86,7 +80,7 @@ def _pictures(block: Pictures | Slider, place: Place) -> str:
         markdown_text(_legend(block.legend)),
         markdown_text(remark),
     )
-    return "\n\n".join(part for part in parts if part)
+    return _joined(parts)
 
 
 def _legend(entries: tuple[LegendEntry, ...]) -> str:
@@ -102,12 +96,12 @@ def _commands(block: Commands, place: Place) -> str:
         while fence in entry.command:
             fence += "`"
         parts += [f"{'#' * (place.level + 1)} {markdown_text(entry.title)}", f"{fence}sh\n{entry.command}\n{fence}"]
-        parts += [markdown_text(entry.remark)] if entry.remark else []
-    return "\n\n".join(parts)
+        parts.append(markdown_text(entry.remark))
+    return _joined(parts)
 
 
 def _fold(block: Fold, place: Place) -> str:
-    inner = "\n\n".join(_block(inner, place) for inner in block.blocks)
+    inner = _joined(_block(inner, place) for inner in block.blocks)
     opened = " open" if block.opened else ""
     return f"<details{opened}>\n<summary>{_html_text(block.summary)}</summary>\n\n{inner}\n\n</details>"
 

@@ -13,9 +13,9 @@ from segfit.comparison.comparing import Comparison
 from segfit.drawing.style import PAPER
 from segfit.errors import RunError
 from segfit.folder import RunFolder, replacing
-from segfit.report.blocks import Block, Figures, Pictures, Slider, Table
+from segfit.report.blocks import Block, Cell, Figures, Pictures, Slider, Table
 from segfit.report.content import Report, build_report, flat
-from segfit.report.files import Place, grid, picture_files, places
+from segfit.report.files import Place, grid, outline, picture_files
 from segfit.report.html import html
 from segfit.report.latex import latex, latex_table
 from segfit.report.markdown import markdown
@@ -95,7 +95,10 @@ def write_tables(paths: Sequence[str | Path], folder: str | Path, *, evaluation:
 BESIDE = ("tables", "figures", "pictures")
 """Folders that belong to a report and are replaced with it."""
 
-FIXED = ("report.md", "report.tex", "table.md", "table.csv", "table.tex", "table.json")
+OF_STUDY = ("table.md", "table.csv", "table.tex", "table.json")
+"""What `write_results` leaves beside ``report.html``."""
+
+FIXED = ("report.md", "report.tex", *OF_STUDY)
 """Files that every report has; a folder with all of them is of an earlier one."""
 
 
@@ -114,10 +117,17 @@ def _folder(folder: Path) -> Path:
     """Return a folder if a report may take its place there: nothing but an earlier report is overwritten."""
     if RunFolder(_place(folder)).exists():
         raise RunError(f"{folder}: is a run: name another folder for tables, for example {folder / 'paper'}")
-    there = [name for name in BESIDE if (folder / name).exists()]
-    if there and not all((folder / name).is_file() for name in FIXED):
+    there = [name for name in (*FIXED, *BESIDE) if (folder / name).exists()]
+    if there and not _earlier(folder, there):
         raise RunError(f"{folder / there[0]}: is not of an earlier report and would be replaced: name another folder")
     return folder
+
+
+def _earlier(folder: Path, there: Sequence[str]) -> bool:
+    """Return whether what is there in the places of a report is one, or the tables of a study."""
+    if set(there) == set(OF_STUDY):
+        return (folder / "report.html").is_file()
+    return all((folder / name).is_file() for name in FIXED) and not any((folder / name).is_file() for name in BESIDE)
 
 
 def _place(folder: Path) -> Path:
@@ -168,8 +178,8 @@ def _write_files(files: Files, folder: Path, replaced: Sequence[str] = ()) -> Pa
 def _files(report: Report) -> Files:
     """Return all that `write_tables` writes."""
     files: Files = {"report.md": markdown(report), "report.tex": latex(report), **_comparison(report.comparison)}
-    for part in (*report.parts, None):
-        for place in places(report, part):
+    for chapter in outline(report):
+        for place in chapter.places:
             for block in flat(place.section.blocks):
                 files |= _block(block, place)
     return files
@@ -211,27 +221,46 @@ def _table(table: Table, name: str) -> Files:
     }
 
 
-def _values(table: Table) -> list[list[str | float | None]]:
-    """Return rows of raw numbers where there are any, and of texts elsewhere; the footer is the last one."""
+Raw = str | float | None
+
+
+def _raw(table: Table) -> tuple[list[str], list[list[Raw]]]:
+    """Return titles and rows: raw numbers where there are any, and texts elsewhere; the footer is the last row.
+
+    A column of intervals becomes two, of their low and high ends, behind the numbers that they are about.
+    """
     rows = [*table.rows, *([table.footer] if table.footer else [])]
-    return [
-        [
-            cell.value if column.number and (cell.value is not None or not cell.text) else cell.text
-            for cell, column in zip(row, table.columns, strict=True)
-        ]
-        for row in rows
-    ]
+    titles: list[str] = []
+    values: list[list[Raw]] = [[] for _ in rows]
+    for place, column in enumerate(table.columns):
+        cells = [row[place] for row in rows]
+        spans = any(cell.interval is not None for cell in cells)
+        if not spans or any(cell.value is not None for cell in cells):
+            titles.append(column.title)
+            for own, cell in zip(values, cells, strict=True):
+                own.append(_number(cell) if column.number else cell.text)
+        if spans:
+            titles += [f"{column.title} low", f"{column.title} high"]
+            for own, cell in zip(values, cells, strict=True):
+                own.extend(cell.interval or (None, None))
+    return titles, values
+
+
+def _number(cell: Cell) -> Raw:
+    return cell.value if cell.value is not None or not cell.text else cell.text
 
 
 def _csv(table: Table) -> str:
+    titles, rows = _raw(table)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([column.title for column in table.columns])
-    writer.writerows(_values(table))
+    writer.writerow(titles)
+    writer.writerows(rows)
     return stream.getvalue()
 
 
 def _json(table: Table) -> str:
-    titles = [column.title for column in table.columns]
-    value = {"caption": table.caption, "rows": [dict(zip(titles, row, strict=True)) for row in _values(table)]}
+    """Return rows as lists beside their titles: a run may be called as another column is."""
+    titles, rows = _raw(table)
+    value = {"caption": table.caption, "columns": titles, "rows": rows}
     return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -23,12 +23,7 @@ from segfit.folder import RunFolder
 from segfit.training.device import convolutions, device_name, hardware
 from segfit.training.parallel import Ranks
 
-__all__ = ["check_data", "command_line", "describe"]
-
-
-def command_line() -> str:
-    """Return the command that this process was started with, to be pasted."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+__all__ = ["check_data", "describe"]
 
 
 def describe(group: Ranks, splits: Mapping[str, Sequence[Record]], cache: Path | None) -> dict[str, Any]:
@@ -54,10 +49,11 @@ def describe(group: Ranks, splits: Mapping[str, Sequence[Record]], cache: Path |
         "git": _git_state(),
         "platform": platform.platform(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command_line(),
+        "command": _command_line(),
         "dataset": {
             **{name: len(records) for name, records in splits.items()},
             "fingerprint": fingerprint([record for records in splits.values() for record in records]),
+            "training_fingerprint": fingerprint(splits["training"]),
             "cache": None if cache is None else _decoded(cache),
         },
     }
@@ -95,6 +91,13 @@ def _decoded(cache: Path) -> dict[str, int | None]:
     """Return what decides the pixels of a cache besides the files."""
     settings = Manifest.read(cache).settings
     return {"short_side": settings.short_side, "jpeg_quality": settings.jpeg_quality}
+
+
+def _command_line() -> str:
+    """Return the command that this process was started with, to be pasted."""
+    program = Path(sys.argv[0]).name
+    # torchrun starts the package as a module.
+    return shlex.join(["segfit" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
 def _git_state() -> str | None:

@@ -11,7 +11,7 @@ from segfit.comparison.ablation import Certainty, Effect, field_title
 from segfit.comparison.curves import SCORES
 from segfit.drawing.figure import Drawing, Plot, draw_all
 from segfit.drawing.placement import text_width
-from segfit.drawing.style import FAINT, INK, MUTED, PAPER, STEPS, new_figure, run_color, run_id, run_marker
+from segfit.drawing.style import FAINT, INK, MUTED, PAPER, STEPS, new_figure, run_color, run_marker
 
 __all__ = ["FIGURE_EFFECTS", "ablation_drawing", "change_text", "factor_text", "interval_text", "score_name"]
 
@@ -104,7 +104,10 @@ def _interval(effect: Effect, certainty: Certainty | None) -> tuple[float, ...]:
 
 
 def _arrow(axes: Axes, place: int, effect: Effect) -> None:
-    """Draw a hollow mark before, a filled one after, and the way from one to the other."""
+    """Draw a hollow mark before, a filled one after, and the way from one to the other.
+
+    A change is about two settings, each of one run or more: no mark goes with a run that is switched off.
+    """
     before, after = effect.before.score, effect.after.score
     start, end = axes.transData.transform([(before, place), (after, place)])[:, 0]
     if abs(end - start) > 16:  # else the marks leave no room for it
@@ -114,7 +117,7 @@ def _arrow(axes: Axes, place: int, effect: Effect) -> None:
         color = run_color(setting.number)
         axes.plot(
             [setting.score], [place], run_marker(setting.number), markersize=8, markeredgecolor=color,
-            markerfacecolor=PAPER if hollow else color, markeredgewidth=1.6, clip_on=False, gid=run_id(setting.number),
+            markerfacecolor=PAPER if hollow else color, markeredgewidth=1.6, clip_on=False,
         )  # fmt: skip
 
 

@@ -118,7 +118,9 @@ def score_by_frequency(group: Group) -> Figure:
     )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(shares[drawn].min() / 1.4, min(1.0, shares[drawn].max() * 1.6))
-    axes.set_ylim(0, 1)
+    # Room beneath zero for the names of classes that nobody knows.
+    axes.set_ylim(-0.1, 1)
+    axes.spines["bottom"].set_visible(False)
     axes.xaxis.set_major_locator(LogLocator(numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _percent(value)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -198,6 +200,11 @@ def _several_classes(group: Group) -> bool:
 
 FIGURES: dict[str, Plot[Group]] = {
     "classes": Plot(supported=lambda _: True, draw=class_scores, describe=_class_words),
-    "classes-by-frequency": Plot(supported=_several_classes, draw=score_by_frequency, describe=_frequency_words),
+    "classes-by-frequency": Plot(
+        supported=_several_classes,
+        draw=score_by_frequency,
+        describe=_frequency_words,
+        runs=lambda group: (group.rows[0].number,),
+    ),
 }
 """The figures of the classes by file name."""

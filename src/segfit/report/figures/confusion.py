@@ -33,6 +33,9 @@ DARK = 0.65
 WRITTEN = 12
 """Up to so many classes have their shares written into the cells."""
 
+WRONG = run_color(1)
+"""Colour of what is wrong, whichever run's it is: some runs are grey, as what is right."""
+
 KEY_STEP = 62
 """Points from one entry of the key to the next."""
 
@@ -67,7 +70,7 @@ def confusion_drawing(group: Group, row: Row, confusion: NDArray[np.int64]) -> D
         f"Confusion matrix of {row.name} for {len(shown)} of {len(group.protocol.classes)} classes: each row is a true "
         "class, each column what was predicted, the strength of a cell the share of the class's pixels."
     )
-    return Drawing(name=f"confusion-{row.number}", alt=words, figure=figure)
+    return Drawing(name=f"confusion-{row.number}", alt=words, figure=figure, runs=(row.number,))
 
 
 def _shares(confusion: NDArray[np.int64], shown: list[int]) -> NDArray[np.float64]:
@@ -81,7 +84,7 @@ def _shares(confusion: NDArray[np.int64], shown: list[int]) -> NDArray[np.float6
 
 
 def _draw(shares: NDArray[np.float64], names: list[str], columns: list[str], row: Row) -> Figure:
-    (count, wide), color = shares.shape, run_color(row.number)
+    (count, wide), color = shares.shape, WRONG
     title = f"Predicted by {shorten(row.name)}"
     cell = 26 if count <= WRITTEN else 18 if count <= MOST_FREQUENT else 13
     size = 11 if count <= MOST_FREQUENT else 9

@@ -32,7 +32,7 @@ __all__ = ["NAMED", "cost_drawings"]
 WIDTH, HEIGHT = 400, 280
 
 NAMED = 8
-"""Among more runs only those on the line are named."""
+"""Among more runs only those on the line are named, and of these so many."""
 
 AXES: dict[str, tuple[str, tuple[tuple[float, str], ...]]] = {
     "memory": ("Peak memory in training", ((1e9, "GB"), (1e6, "MB"))),
@@ -66,11 +66,15 @@ def _draw(group: Group, cost: Cost) -> Figure:
     axes.set_xlabel(f"{title} ({unit})" if unit else title, fontsize=11)
     axis_title(axes, SCORES[group.protocol.score])
     points = [(float(a), float(b)) for a, b in zip(x, scores, strict=True)]
-    named = [i for i in range(len(points)) if efficient[i] or len(points) <= NAMED]
+    # Rows stand best first.
+    named = [i for i in range(len(points)) if efficient[i] or len(points) <= NAMED][:NAMED]
     rows = [group.rows[i] for i in named]
     colors = [run_color(row.number) for row in rows]
     others = [*line, *text, *(point for i, point in enumerate(points) if i not in named)]
-    label_points(axes, [points[i] for i in named], [shorten(row.name) for row in rows], colors, obstacles=others)
+    label_points(
+        axes, [points[i] for i in named], [shorten(row.name) for row in rows], colors, obstacles=others,
+        runs=[row.number for row in rows],
+    )  # fmt: skip
     return figure
 
 

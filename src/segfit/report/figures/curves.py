@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from segfit.comparison.budget import trained
 from segfit.comparison.curves import SCORES, overfit_epoch
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.table import Group
@@ -32,7 +33,7 @@ NAMED = 8
 
 
 def curve_drawings(group: Group) -> list[Drawing]:
-    """Draw every learning curve that the group's facts support."""
+    """Draw every learning curve that the group's facts support; a soup, which averages trainings, has none."""
     return draw_all(CURVES, group)
 
 
@@ -69,14 +70,15 @@ def _curves(group: Group, title: str, series: Series, *, ring: int = 0, from_zer
         from_zero: begin the axis at 0, not just below the values: losses seldom come near it, and would look flat.
     """
     figure = new_figure(340, 260)
-    named = group.rows[:NAMED]
-    names = [shorten(row.name) for row in named]
+    members = trained(group)
+    named = members[:NAMED]
+    names = [shorten(row.name) for row, _ in named]
     with_labels = 8 + max(text_width(figure, name, 11) for name in names)
     axes = figure.add_axes((32 / 340, 0.15, 1 - (36 + with_labels) / 340, 0.70))
     ends = []
-    for row, run in zip(group.rows[NAMED:], group.runs[NAMED:], strict=True):
+    for row, run in members[NAMED:]:
         axes.plot(*series(run), color=MUTED, alpha=0.35, linewidth=1, gid=run_id(row.number))
-    for row, run in zip(named, group.runs[:NAMED], strict=True):
+    for row, run in named:
         x, y = series(run)
         marker = "o" if len(x) == 1 else ""
         mine = run_id(row.number)
@@ -93,7 +95,7 @@ def _curves(group: Group, title: str, series: Series, *, ring: int = 0, from_zer
     axes.margins(x=0.02, y=0.08 if ring >= 0 else 0.16)
     axes.set_ylim(bottom=0 if from_zero else max(0.0, axes.get_ylim()[0]))
     axis_title(axes, title)
-    end_labels(axes, names, ends, [row.number for row in named])
+    end_labels(axes, names, ends, [row.number for row, _ in named])
     return figure
 
 
@@ -114,8 +116,9 @@ def _ring(axes: Axes, epoch: int, value: float, above: int, run: int) -> None:
 def _curve_words(title: str, series: Series) -> Callable[[Group], str]:
     def words(group: Group) -> str:
         ends = []
-        for row, run in zip(group.rows[:NAMED], group.runs[:NAMED], strict=True):
+        for row, run in trained(group)[:NAMED]:
             _, y = series(run)
+            y = y[np.isfinite(y)]
             if len(y):
                 ends.append(f"{row.name} from {y[0]:.2f} to {y[-1]:.2f}")
         return f"{title} by epoch: {'; '.join(ends)}."
@@ -129,11 +132,11 @@ def _score_words(group: Group) -> str:
 
 
 def _has_epochs(group: Group) -> bool:
-    return any(len(run.curves.epoch) for run in group.runs)
+    return any(len(run.curves.epoch) for _, run in trained(group))
 
 
 def _has_validations(group: Group) -> bool:
-    return any(len(run.curves.validated) for run in group.runs)
+    return any(len(run.curves.validated) for _, run in trained(group))
 
 
 CURVES: dict[str, Plot[Group]] = {

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from segfit import units
+from segfit.comparison.budget import trained
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.plans import PARTS, MemoryParts, PlanFacts
 from segfit.comparison.table import Group, Row
@@ -83,38 +84,40 @@ def _timeline_of(run: RunFacts) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 def _has_timeline(group: Group) -> bool:
-    alike = len({run.training.memory_kind for run in group.runs}) == 1
-    return alike and any(len(run.curves.memory) for run in group.runs)
+    runs = [run for _, run in trained(group)]
+    alike = len({run.training.memory_kind for run in runs}) == 1
+    return alike and any(len(run.curves.memory) for run in runs)
 
 
 def _timeline(group: Group) -> Figure:
     height = 240
     figure = new_figure(WIDTH, height)
-    rows = group.rows[:NAMED]
-    names = [shorten(row.name) for row in rows]
+    members = trained(group)
+    runs, named = [run for _, run in members], members[:NAMED]
+    names = [shorten(row.name) for row, _ in named]
     right = 10 + max(text_width(figure, name, 11) for name in names)
     axes = figure.add_axes((34 / WIDTH, 42 / height, 1 - (38 + right) / WIDTH, 1 - 76 / height))
-    size, unit = _unit(max(run.training.memory for run in group.runs))
-    for row, run in zip(group.rows, group.runs, strict=True):
+    size, unit = _unit(max(run.training.memory for run in runs))
+    for place, (row, run) in enumerate(members):
         steps, peaks = _timeline_of(run)
         look = {"color": run_color(row.number), "linestyle": run_dash(row.number)}
-        if row.number not in {named.number for named in rows}:
+        if place >= NAMED:
             look = {"color": MUTED, "alpha": 0.35, "linewidth": 1}
         axes.plot(steps, peaks / size, drawstyle="steps-post", gid=run_id(row.number), **look)
-    axes.set_xlim(0, 1.02 * max(1, *(run.training.steps for run in group.runs)))
-    axes.set_ylim(0, 1.12 * max(1, *(run.training.memory for run in group.runs)) / size)
+    axes.set_xlim(0, 1.02 * max(1, *(run.training.steps for run in runs)))
+    axes.set_ylim(0, 1.12 * max(1, *(run.training.memory for run in runs)) / size)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     axes.set_xlabel("Optimizer step", fontsize=11)
     axis_title(axes, f"Peak memory so far ({unit})")
-    ends = [run.training.memory / size for run in group.runs[: len(rows)]]
-    end_labels(axes, names, ends, [row.number for row in rows])
+    ends = [run.training.memory / size for _, run in named]
+    end_labels(axes, names, ends, [row.number for row, _ in named])
     return figure
 
 
 def _timeline_words(group: Group) -> str:
-    ends = (f"{row.name} {units.memory(run.training.memory)}" for row, run in zip(group.rows, group.runs, strict=True))
+    ends = (f"{row.name} {units.memory(run.training.memory)}" for row, run in trained(group))
     return f"Peak memory so far by optimizer step; at the end: {'; '.join(ends)}."
 
 

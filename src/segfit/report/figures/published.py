@@ -102,7 +102,8 @@ def _labels(
     names += [f"{score.method} {score.miou:g}" for score in best.values()]
     colors = [run_color(number) for _, number, _, _ in own] + [INK] * len(best)
     others = [(score.when, score.miou) for score in scores if score not in best.values()]
-    label_points(axes, named, names, colors, size=10.5, obstacles=[*others, *steps])
+    runs = [number for _, number, _, _ in own] + [None] * len(best)
+    label_points(axes, named, names, colors, size=10.5, obstacles=[*others, *steps], runs=runs)
 
 
 def _key(axes: Axes) -> None:

@@ -77,7 +77,11 @@ def signed(value: float) -> str:
 
 def _scores(certainty: Certainty) -> Figure:
     standings = certainty.statistics.standings
-    axes = _rows([standing.name for standing in standings], [_interval_text(standing) for standing in standings])
+    axes = _rows(
+        [standing.name for standing in standings],
+        [_interval_text(standing) for standing in standings],
+        [standing.entrant.number for standing in standings],
+    )
     ends = [(s.interval.low, s.interval.high) for s in standings]
     for place, (standing, (low, high)) in enumerate(zip(standings, ends, strict=True)):
         number = standing.entrant.number
@@ -99,8 +103,9 @@ def _scores(certainty: Certainty) -> Figure:
 
 def _differences(certainty: Certainty) -> Figure:
     pairs = _from_best(certainty.statistics)
-    axes = _rows([pair.other for pair in pairs], [_difference_text(pair) for pair in pairs])
     numbers = {standing.name: standing.entrant.number for standing in certainty.statistics.standings}
+    others = [pair.other for pair in pairs]
+    axes = _rows(others, [_difference_text(pair) for pair in pairs], [numbers[other] for other in others])
     axes.axvline(0, color=MUTED, linewidth=0.8)
     for place, pair in enumerate(pairs):
         number = numbers[pair.other]
@@ -124,7 +129,7 @@ def _classes(change: Change) -> Figure:
     for place, one in enumerate(found):
         number = change.colors[0 if one.value > 0 else 1]
         interval = _of(one)
-        _interval(axes, place, interval.low, interval.high, number)
+        axes.plot((interval.low, interval.high), (place, place), color=run_color(number), linewidth=2.2)
         axes.plot(one.value, place, run_marker(number), markersize=7, color=run_color(number), markeredgecolor=PAPER)
     intervals = [_of(one) for one in found]
     _limits(axes, min(0.0, *(i.low for i in intervals)), max(0.0, *(i.high for i in intervals)))
@@ -137,8 +142,15 @@ def _of(one: ClassDifference) -> Interval:
     return one.interval
 
 
-def _rows(names: Sequence[str], texts: Sequence[str], number: int = NUMBER) -> Axes:
-    """Return axes with a named line a row and a text at the right end of each."""
+def _rows(names: Sequence[str], texts: Sequence[str], runs: Sequence[int] = (), number: int = NUMBER) -> Axes:
+    """Return axes with a named line a row and a text at the right end of each.
+
+    Args:
+        names: one a row.
+        texts: one a row.
+        runs: number of the run that each row is of; () where they are of none.
+        number: room for the texts, in points.
+    """
     height = LINE * len(names) + 64
     figure = new_figure(WIDTH, height)
     labels = [shorten(name) for name in names]
@@ -146,10 +158,13 @@ def _rows(names: Sequence[str], texts: Sequence[str], number: int = NUMBER) -> A
     axes = figure.add_axes((left / WIDTH, 30 / height, (WIDTH - left - number) / WIDTH, LINE * len(names) / height))
     axes.set_yticks(range(len(labels)), labels, color=INK)
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    for place, text in enumerate(texts):
+    ids: list[str | None] = [run_id(run) for run in runs] or [None] * len(names)
+    for label, mine in zip(axes.get_yticklabels(), ids, strict=True):
+        label.set_gid(mine)
+    for place, (text, mine) in enumerate(zip(texts, ids, strict=True)):
         axes.annotate(
             text, (1, place), (8, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
-            fontsize=11, color=MUTED, annotation_clip=False,
+            fontsize=11, color=MUTED, annotation_clip=False, gid=mine,
         )  # fmt: skip
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
@@ -222,8 +237,14 @@ FIGURES: dict[str, Plot[Certainty]] = {
         supported=lambda certainty: len(certainty.statistics.standings) > 1,
         draw=_differences,
         describe=_difference_words,
+        runs=lambda certainty: (certainty.statistics.best.entrant.number,),
     ),
 }
 """Figures of all entrants, by their file names."""
 
-CLASSES: Plot[Change] = Plot(supported=lambda change: bool(change.differences), draw=_classes, describe=_class_words)
+CLASSES: Plot[Change] = Plot(
+    supported=lambda change: bool(change.differences),
+    draw=_classes,
+    describe=_class_words,
+    runs=lambda change: change.colors,
+)

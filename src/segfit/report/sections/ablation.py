@@ -151,10 +151,16 @@ def _row(effect: Effect, certainty: Certainty | None) -> tuple[Cell, ...]:
         _score(effect.before),
         _score(effect.after),
         Cell(change_text(effect.score), effect.score),
-        Cell("\N{EN DASH}") if certainty is None else Cell(interval_text(certainty), certainty.interval.low),
+        _interval(certainty),
         Cell("\N{EN DASH}" if certainty is None else "yes" if certainty.distinguishable else "no"),
         *(Cell(factor_text(value), value) for value in (effect.memory, effect.seconds, effect.parameters)),
     )
+
+
+def _interval(certainty: Certainty | None) -> Cell:
+    if certainty is None:
+        return Cell("\N{EN DASH}")
+    return Cell(interval_text(certainty), interval=(certainty.interval.low, certainty.interval.high))
 
 
 def _score(setting: Setting) -> Cell:

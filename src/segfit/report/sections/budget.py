@@ -2,11 +2,12 @@
 
 from segfit import units
 from segfit.comparison.analysis import Analysis
-from segfit.comparison.budget import OVER, UNITS, EqualBudget, Unit, at_equal, obstacle, soups, trained
+from segfit.comparison.budget import OVER, UNITS, Cut, EqualBudget, Unit, at_equal, contenders, obstacle, soups, trained
 from segfit.comparison.table import Group
 from segfit.report.blocks import Block, Bullets, Cell, Column, Figures, Fold, Paragraph, Section, Table
 from segfit.report.figures.budget import SHARES, budget_drawing
 from segfit.report.figures.curves import NAMED
+from segfit.report.words import ordinal
 
 __all__ = ["budget"]
 
@@ -14,18 +15,18 @@ WHOLE: tuple[Unit, ...] = ("samples", "hours", "flops")
 
 
 def budget(analysis: Analysis) -> Section | None:
-    """Show scores at equal samples, hours and arithmetic, or why there are none; None for fewer than two trainings."""
+    """Show scores at equal samples, hours and arithmetic, or why there are none; None for fewer than two entrants."""
     group = analysis.group
-    if len(trained(group)) < 2:
+    if len(contenders(group)) < 2:
         return None
     equal = [found for unit in WHOLE if (found := at_equal(group, unit)) is not None]
     if not equal:
         return Section(name="budget", title="At equal budget", blocks=(Paragraph(" ".join(_obstacles(group))),))
     blocks: list[Block] = [
-        Bullets(tuple(" ".join(found.sentences()) for found in equal if found.sentences())),
+        Bullets(tuple(" ".join(said) for found in equal if (said := found.sentences(analysis.statistics)))),
         Figures(
             drawings=tuple(budget_drawing(found) for found in equal),
-            caption=_caption(group),
+            caption=_caption(group, equal),
         ),
         Fold(summary="Scores at each budget", blocks=tuple(_table(found) for found in equal)),
         Paragraph(" ".join(_notes(group)), note=True),
@@ -33,10 +34,11 @@ def budget(analysis: Analysis) -> Section | None:
     return Section(name="budget", title="At equal budget", blocks=tuple(blocks))
 
 
-def _caption(group: Group) -> str:
-    beyond = "Beyond the equal budget, drawn fainter, only some of the runs went on."
+def _caption(group: Group, equal: list[EqualBudget]) -> str:
+    further = any(run.amounts[-1] > OVER * found.most.amount for found in equal for run in found.runs)
+    beyond = "Beyond the equal budget, drawn fainter, only some of the runs went on." if further else ""
     many = f" The {NAMED} best at each equal budget are named, the others grey." if len(trained(group)) > NAMED else ""
-    return beyond + many
+    return (beyond + many).strip()
 
 
 def _notes(group: Group) -> list[str]:
@@ -45,6 +47,8 @@ def _notes(group: Group) -> list[str]:
         "These are validation scores of the training itself, one noisy curve a run; curves are cut, never prolonged, "
         f"but a validation up to {100 * (OVER - 1):.0f} % beyond a budget counts.",
     ]
+    if any(len(entrant.rows) > 1 for entrant in contenders(group)):
+        notes.append("Trainings of one recipe with several seeds count with the mean of their scores.")
     mixed = [row.name for row in soups(group)]
     if mixed:
         notes.append(f"Averages of trainings have no curve of their own and are left out: {', '.join(mixed)}.")
@@ -59,31 +63,31 @@ def _notes(group: Group) -> list[str]:
 
 
 def _obstacles(group: Group) -> list[str]:
-    return [reason for unit in WHOLE if (reason := obstacle(group, unit)) is not None]
+    return list(dict.fromkeys(reason for unit in WHOLE if (reason := obstacle(group, unit)) is not None))
 
 
 def _table(equal: EqualBudget) -> Table:
-    words = UNITS[equal.unit]
-    order = equal.most.ranking
+    words, cuts = UNITS[equal.unit], equal.means
+    repeated = any(len(entrant.rows) > 1 for entrant in equal.entrants)
 
-    def cell(run: int, number: int) -> Cell:
-        score = equal.cuts[number].scores[run]
+    def cell(position: int, cut: Cut) -> Cell:
+        score = cut.scores[position]
         if score is None:
             return Cell("not validated yet")
-        return Cell(f"{units.score(score)} ({equal.cuts[number].places[run]}.)", score)
+        return Cell(f"{units.score(score)} ({ordinal(cut.places[position])})", score)
 
     return Table(
         name=f"budget-{equal.unit}",
         caption=f"Best validation {equal.metric} at equal {words.title}, and the place in the ranking",
         columns=(
-            Column(title="Run", number=False),
-            *(Column(title=f"{SHARES[cut.share]}: {words.text(cut.amount)}") for cut in equal.cuts),
+            Column(title="Entrant" if repeated else "Run", number=False),
+            *(Column(title=f"{SHARES[cut.share]}: {words.text(cut.amount)}") for cut in cuts),
         ),
         rows=tuple(
             (
-                Cell(equal.runs[run].row.name, run=equal.runs[run].row.number),
-                *(cell(run, number) for number in range(len(equal.cuts))),
+                Cell(equal.entrants[position].name, run=equal.entrants[position].number),
+                *(cell(position, cut) for cut in cuts),
             )
-            for run in order
+            for position in cuts[-1].ranking
         ),
     )

@@ -6,6 +6,8 @@ from segfit.comparison.facts import Calibration
 from segfit.comparison.table import Row
 from segfit.report.blocks import Cell, Column, Figures, Paragraph, Section, Table
 from segfit.report.figures.calibration import calibration_drawings
+from segfit.report.figures.curves import NAMED
+from segfit.report.words import ordinal
 
 __all__ = ["calibration"]
 
@@ -26,18 +28,27 @@ def calibration(analysis: Analysis) -> Section | None:
     note = (
         "The confidence of a pixel is the softmax probability of the class predicted there; the expected calibration "
         "error (ECE) is the mean distance between confidence and accuracy over bins of confidence. Every "
-        f"{measured[0][1].every}th row and column of the images was looked at."
+        f"{_every(measured[0][1].every)}row and column of the images was looked at."
     )
     return Section(
         name="calibration",
         title="How sure the models are of themselves",
         blocks=(
             Paragraph(_sentence(*measured[0])),
-            Figures(drawings=tuple(calibration_drawings(group)), caption="What is calibrated lies on the dashed line."),
+            Figures(drawings=tuple(calibration_drawings(group)), caption=_caption(len(measured))),
             _table(measured),
             Paragraph(note, note=True),
         ),
     )
+
+
+def _caption(runs: int) -> str:
+    drawn = f" The {NAMED} best of {runs} runs are drawn." if runs > NAMED else ""
+    return f"What is calibrated lies on the dashed line.{drawn}"
+
+
+def _every(step: int) -> str:
+    return f"{ordinal(step)} " if step > 1 else ""
 
 
 def means(facts: Calibration) -> tuple[float, float]:

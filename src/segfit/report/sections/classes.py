@@ -41,7 +41,7 @@ def classes(analysis: Analysis) -> Section | None:
             blocks=(_table(group, values),),
             opened=not more,
         ),
-        Fold(summary=f"Precision, recall and borders of {group.rows[0].name}", blocks=(_details(group),)),
+        _details_fold(group),
     ]
     return Section(name="classes", title="Which classes they know", blocks=tuple(blocks))
 
@@ -100,7 +100,9 @@ def _unknown(group: Group, values: NDArray[np.float64], occurs: NDArray[np.bool_
 
 
 def _differing(group: Group, values: NDArray[np.float64], occurs: NDArray[np.bool_]) -> list[str]:
-    places = np.flatnonzero(occurs)
+    # Scores that are written alike do not differ.
+    spreads = np.ptp(np.round(values, 3), axis=0)
+    places = np.flatnonzero(occurs & (spreads > 0))
     if not len(places):
         return []
     spread = np.ptp(values[:, places], axis=0)
@@ -167,7 +169,15 @@ def _compared(group: Group, scores: Sequence[float | None]) -> tuple[Cell, Cell]
         return Cell(units.score(None)), Cell(units.score(None))
     highest, best = max(known, key=lambda pair: pair[0])
     spread = highest - min(value for value, _ in known)
+    if len(known) > 1 and not spread:
+        return Cell(units.score(None)), Cell(units.score(spread), value=spread)
     return Cell(best.name, run=best.number), Cell(units.score(spread), value=spread)
+
+
+def _details_fold(group: Group) -> Fold:
+    borders = any(entry.boundary_iou is not None for entry in group.runs[0].evaluation.per_class)
+    kinds = "Precision, recall and borders" if borders else "Precision and recall"
+    return Fold(summary=f"{kinds} of {group.rows[0].name}", blocks=(_details(group),))
 
 
 def _details(group: Group) -> Table:

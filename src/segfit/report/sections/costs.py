@@ -1,5 +1,7 @@
 """What the score costs: which runs are worth their memory, time and size, and which one another run beats."""
 
+from collections.abc import Sequence
+
 from segfit import units
 from segfit.comparison.analysis import Analysis
 from segfit.comparison.budget import Fitting, within
@@ -15,6 +17,11 @@ __all__ = ["costs"]
 SHOWN = 4
 """Reasons that are shown at once; more of them are folded away."""
 
+SEEDS = (
+    "Each training counts in the figures and on the line; of several seeds the luckiest leads. Within a memory, "
+    "entrants are compared."
+)
+
 
 def costs(analysis: Analysis) -> Section | None:
     """Show score against each cost and say which runs no other beats; None for a single run."""
@@ -27,13 +34,15 @@ def costs(analysis: Analysis) -> Section | None:
     if drawings:
         caption = "The line is the highest score for at most that much; filled runs lie on it, hollow ones are beaten."
         if len(group.rows) > NAMED:
-            caption += " Only the runs on it are named."
+            caption += f" Only runs on it are named, at most the {NAMED} best."
         blocks.append(Figures(drawings=drawings, caption=caption))
     sentences = _memory_sentences(group)
     if sentences:
         blocks.append(Bullets(sentences))
     if front.dominated:
         blocks.append(_reasons(front, analysis.statistics))
+    if analysis.statistics is not None and analysis.statistics.repeated:
+        blocks.append(Paragraph(SEEDS, note=True))
     left_out = [cost for cost in COSTS if cost not in front.costs]
     if left_out:
         names = " and ".join(cost.name for cost in left_out)
@@ -42,12 +51,12 @@ def costs(analysis: Analysis) -> Section | None:
 
 
 def _efficient(front: Front, group: Group) -> str:
-    names = units.listed([row.name for row in front.efficient])
+    names = _named([row.name for row in front.efficient])
     kinds = units.listed([cost.name for cost in front.costs])
     if len(front.efficient) == 1:
         return f"{names} scores highest, and no other run takes less of anything that was compared: {kinds}."
     if not front.dominated:
-        return f"Every run is worth its cost: whichever scores lower takes less {_any_of(front)}."
+        return f"Every run is worth its cost: whichever scores lower takes {_any_of(front)}."
     score = SCORES[group.protocol.score]
     return (
         f"{names} are worth their cost: no other run is at least as good in {score} and in every cost ({kinds}), and "
@@ -56,10 +65,16 @@ def _efficient(front: Front, group: Group) -> str:
 
 
 def _any_of(front: Front) -> str:
-    """Return ``memory, less time or fewer parameters``, to stand behind ``less``."""
+    """Return ``less memory, less time or fewer parameters``."""
     said = [cost.less for cost in front.costs]
-    text = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}"
-    return text.removeprefix("less ")
+    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return names as a sentence has them; of many, the first ones and how many there are besides."""
+    if len(names) <= NAMED + 1:
+        return units.listed(names)
+    return units.listed([*names[:NAMED], f"{len(names) - NAMED} others"])
 
 
 def _reasons(front: Front, statistics: Statistics | None) -> Block:
@@ -97,6 +112,6 @@ def _memory_sentences(group: Group) -> tuple[str, ...]:
     sentences = []
     for number, fitting in enumerate(fittings):
         least = f"From {device} {size(fitting)} on" if number else f"With {device} {size(fitting)}"
-        best = f"{SCORES[score]} {units.score(fitting.row.score(score))}"
-        sentences.append(f"{least}, {fitting.row.name} is the best that fits: {best}.")
+        best = f"{SCORES[score]} {units.score(fitting.entrant.score(score))}"
+        sentences.append(f"{least}, {fitting.entrant.name} is the best that fits: {best}.")
     return tuple(sentences)

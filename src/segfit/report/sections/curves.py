@@ -1,6 +1,7 @@
 """How the runs learnt: losses and score by epoch, and where a run began to overfit."""
 
 from segfit.comparison.analysis import Analysis
+from segfit.comparison.budget import trained
 from segfit.comparison.curves import overfit_epoch
 from segfit.comparison.overfitting import overfitting
 from segfit.report.blocks import Block, Bullets, Figures, Fold, Paragraph, Section
@@ -19,10 +20,13 @@ def curves(analysis: Analysis) -> Section | None:
     if not drawings:
         return None
     blocks: list[Block] = [Figures(drawings=tuple(drawings), caption=_caption(analysis))]
-    losses = sorted({run.recipe.loss.name for run in group.runs})
+    losses = sorted({run.recipe.loss.name for _, run in trained(group)})
     if len(losses) > 1:
         advice = "compare the shapes of the loss curves, not their heights"
         blocks.append(Paragraph(f"The runs minimise different losses ({', '.join(losses)}): {advice}.", note=True))
+    if not group.validated_alike:
+        said = "The runs were scored in different ways while they were trained: compare the shapes of their curves"
+        blocks.append(Paragraph(f"{said}, not their heights.", note=True))
     sentences = overfitting(group)
     if sentences:
         blocks.append(Bullets(sentences[:SHOWN]))
@@ -35,8 +39,9 @@ def curves(analysis: Analysis) -> Section | None:
 def _caption(analysis: Analysis) -> str:
     """Return what the rings mean and which runs are named."""
     group = analysis.group
-    ringed = any(overfit_epoch(run.curves, group.protocol.score) is not None for run in group.runs[:NAMED])
+    members = trained(group)
+    ringed = any(overfit_epoch(run.curves, group.protocol.score) is not None for _, run in members[:NAMED])
     sentences = ["A ring marks the epoch after which only the training loss improved."] if ringed else []
-    if len(group.rows) > NAMED:
-        sentences.append(f"The {NAMED} best of {len(group.rows)} runs are named, the others grey.")
+    if len(members) > NAMED:
+        sentences.append(f"The {NAMED} best of {len(members)} runs are named, the others grey.")
     return " ".join(sentences)

@@ -64,7 +64,10 @@ def _placed(group: Group, scores: tuple[Published, ...]) -> str:
 def _apart(group: Group) -> str:
     """Return why the runs are not drawn, and how they could be."""
     reasons = differences(group)
-    text = f"These runs are not drawn among the published scores, which measured something else: {'; '.join(reasons)}."
+    text = (
+        "These runs are not drawn among the published scores, because they were not measured as those were: "
+        f"{'; '.join(reasons)}."
+    )
     if len(reasons) == 1 and group.protocol.name != "mmseg":
         return f"{text} Score them alike with: segfit evaluate RUN --protocol mmseg"
     return text
@@ -86,7 +89,7 @@ def _table(scores: tuple[Published, ...]) -> Table:
         ),
         rows=tuple(
             (
-                Cell(str(one.year), value=one.when),
+                Cell(str(one.year), value=one.year),
                 Cell(one.method),
                 Cell(one.backbone),
                 Cell(f"{one.miou:.2f}", value=one.miou),
@@ -95,7 +98,7 @@ def _table(scores: tuple[Published, ...]) -> Table:
                 Cell(one.source),
                 Cell(one.arxiv or units.score(None)),
             )
-            for one in reversed(scores)
+            for one in sorted(scores, key=lambda one: (-one.when, -one.miou))
         ),
         filterable=True,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from segfit import units
 from segfit.comparison.analysis import Analysis
+from segfit.comparison.comparing import seed_notes
 from segfit.comparison.curves import SCORES, ScoreName
 from segfit.comparison.facts import RunFacts
 from segfit.comparison.table import Group, Row
@@ -45,7 +46,8 @@ def results(analysis: Analysis) -> Section:
         footer=(Cell(group.baseline.name), Cell(""), *(measure.cell(group.baseline) for measure in measures)),
         filterable=len(rows) > FILTERED,
     )
-    blocks: list[Block] = [table, *(Paragraph(note, note=True) for note in group.notes)]
+    notes = [*group.notes, *seed_notes(analysis)]
+    blocks: list[Block] = [table, *(Paragraph(note, note=True) for note in notes)]
     return Section(name="results", title="Results", blocks=blocks)
 
 
@@ -82,7 +84,7 @@ def _intervals(analysis: Analysis) -> list[Measure]:
         if row.number not in spans:
             return Cell("")
         span = spans[row.number]
-        return Cell(f"{units.score(span.low)}\N{EN DASH}{units.score(span.high)}", span.low)
+        return Cell(f"{units.score(span.low)}\N{EN DASH}{units.score(span.high)}", interval=(span.low, span.high))
 
     return [Measure(title="95 % interval", cell=cell)] if spans else []
 

@@ -2,7 +2,7 @@
 
 from segfit import units
 from segfit.comparison.analysis import Analysis
-from segfit.comparison.statistics import FEWEST_IMAGES_OF_A_CLASS, ClassDifference, Difference, Statistics
+from segfit.comparison.statistics import FEWEST_IMAGES_OF_A_CLASS, ClassDifference, Difference, Interval, Statistics
 from segfit.report.blocks import Block, Bullets, Cell, Column, Figures, Fold, Paragraph, Section, Table
 from segfit.report.figures.classes import CLASS_SCORES
 from segfit.report.figures.statistics import Certainty, Change, class_change, interval_drawings, signed
@@ -60,7 +60,11 @@ def _scores(found: Statistics) -> Table:
         (
             Cell(standing.name, run=standing.entrant.number),
             *(
-                Cell(f"{known.value:.3f} ({known.interval.low:.3f}\N{EN DASH}{known.interval.high:.3f})", known.value)
+                Cell(
+                    f"{known.value:.3f} ({known.interval.low:.3f}\N{EN DASH}{known.interval.high:.3f})",
+                    known.value,
+                    (known.interval.low, known.interval.high),
+                )
                 for known in (standing.scores[name] for name in SCORE_TITLES)
             ),
         )
@@ -83,7 +87,7 @@ def _pairs(name: str, caption: str, pairs: tuple[Difference, ...], found: Statis
             Cell(pair.better, run=numbers[pair.better]),
             Cell(pair.other, run=numbers[pair.other]),
             Cell(signed(pair.value), pair.value),
-            Cell(f"{signed(pair.interval.low)} to {signed(pair.interval.high)}", pair.interval.low),
+            _interval(pair.interval),
             Cell(_percent(pair.probability), pair.probability),
             Cell(_p_value(pair.corrected), pair.corrected),
             Cell(_verdict(pair)),
@@ -115,9 +119,9 @@ def _verdict(pair: Difference) -> str:
 
 
 def _percent(share: float) -> str:
-    if 0.999 < share < 1:
+    if share > 0.999:
         return "> 99.9 %"
-    return f"{100 * share:.1f} %" if 0.95 < share < 1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if share > 0.95 else f"{100 * share:.0f} %"
 
 
 def _p_value(value: float | None) -> str:
@@ -187,7 +191,7 @@ def _class_table(differences: tuple[ClassDifference, ...], caption: str, names: 
             Cell(names[one.index]),
             Cell(f"{one.images:,}", one.images),
             Cell(signed(one.value), one.value),
-            Cell(_interval(one), None if one.interval is None else one.interval.low),
+            _interval(one.interval),
             Cell(_p_value(one.corrected), one.corrected),
         )
         for one in sorted(differences, key=lambda one: -abs(one.value))
@@ -202,10 +206,10 @@ def _class_table(differences: tuple[ClassDifference, ...], caption: str, names: 
     return Table(name="class-differences", caption=caption, columns=columns, rows=rows, filterable=len(rows) > 12)
 
 
-def _interval(one: ClassDifference) -> str:
-    if one.interval is None:
-        return "\N{EN DASH}"
-    return f"{signed(one.interval.low)} to {signed(one.interval.high)}"
+def _interval(span: Interval | None) -> Cell:
+    if span is None:
+        return Cell("\N{EN DASH}")
+    return Cell(f"{signed(span.low)} to {signed(span.high)}", interval=(span.low, span.high))
 
 
 # --- explanations ----------------------------------------------------------------------------------------------------

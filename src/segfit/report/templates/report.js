@@ -66,9 +66,15 @@
 
   // --- runs: off and on, in tables, figures and pictures ------------------------------------------------------------
 
+  // What is about several runs goes with any of them; sliders choose other layers then.
+  const off = new Set();
   all(".runs input").forEach((box) => {
     box.addEventListener("change", () => {
-      all(`[data-run="${box.value}"]`).forEach((element) => element.classList.toggle("off", !box.checked));
+      off[box.checked ? "delete" : "add"](box.value);
+      all(`[data-run~="${box.value}"]`).forEach((element) => {
+        element.classList.toggle("off", element.dataset.run.split(" ").some((run) => off.has(run)));
+      });
+      all(".slider").forEach((place) => place.dispatchEvent(new Event("runs")));
     });
   });
 
@@ -95,6 +101,17 @@
       select.value = String(side);
       select.addEventListener("change", show);
     });
+    // A layer of a run that is off cannot be chosen; where it was, the first one takes its place that is on.
+    const choose = () => selects.forEach((select) => {
+      const gone = layers.map((layer) => layer.classList.contains("off"));
+      [...select.options].forEach((option, number) => { option.hidden = option.disabled = gone[number]; });
+      if (!gone[Number(select.value)] || gone.every(Boolean)) return;
+      const others = selects.filter((other) => other !== select).map((other) => Number(other.value));
+      const free = gone.findIndex((no, number) => !no && !others.includes(number));
+      select.value = String(free < 0 ? gone.indexOf(false) : free);
+      select.dispatchEvent(new Event("change"));
+    });
+    place.addEventListener("runs", choose);
     range.addEventListener("input", move);
     place.classList.add("live");
     show();
