@@ -139,7 +139,7 @@ def _startable(recipe: Recipe, root: Path, before: Sequence["_Settled"], group: 
     origin = earlier.get(recipe.train.continue_from or "")
     if origin is not None:
         recipe = adopt_settled(origin, recipe)
-        check_same(origin, recipe, root / origin.name)
+        check_same(origin, recipe, root / origin.name, remedy=CONTINUE)
         settled = _planned(recipe, group, begun=True)
     else:
         settled = _settled(recipe, folder, group)
@@ -329,6 +329,9 @@ def _compare_plan(folder: RunFolder, training: dict[str, Any]) -> None:
             write_json(folder.plan_file, {**plan, "measured": measured_facts(plan, training)})
 
 
+CONTINUE = "a run goes on as it began: leave that out, or continue (train.continue_from) one that was trained so"
+
+
 def _origin(recipe: Recipe, folder: RunFolder) -> RunFolder | None:
     """Return the run that this one continues.
 
@@ -341,7 +344,8 @@ def _origin(recipe: Recipe, folder: RunFolder) -> RunFolder | None:
     candidates = [RunFolder(folder.path.parent / name), RunFolder(name)]
     for origin in candidates:
         if origin.exists():
-            check_same(origin.trainable().recipe(), adopt_settled(origin.recipe(), recipe), origin.path)
+            stored = origin.trainable().recipe()
+            check_same(stored, adopt_settled(stored, recipe), origin.path, remedy=CONTINUE)
             return origin
     raise RunError(
         f"{candidates[0].path}: no such run to continue: train it first, or start from scratch with "

@@ -1,6 +1,8 @@
 """The words at the top of a report, in every case; the rule by which an entrant is kept."""
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +70,32 @@ def test_of_two_that_cannot_be_told_apart_the_cheaper_is_kept(tmp_path: Path) ->
 def test_equal_costs_keep_the_best_score(tmp_path: Path) -> None:
     analysis = analysis_of(tmp_path, fake("one", 0.66, 3.0), fake("two", 0.66, 3.1))
     title, _ = all_of(analysis)
-    assert title.endswith(f"keep {analysis.entrants[0].name}, which scored best with about as much or less memory")
+    assert title.endswith(f"keep {analysis.entrants[0].name}: none scored higher with about as much or less memory")
+
+
+@pytest.mark.parametrize("first", ["cheap", "dear"])
+def test_of_exactly_equal_scores_the_cheaper_is_kept(tmp_path: Path, first: str) -> None:
+    # As a greedy soup that came out as its best ingredient: the same predictions, at the cost of all trainings.
+    paths = {
+        name: write_run(tmp_path / name, replace(fake(name, 0.66, gigabytes), seconds=seconds))
+        for name, gigabytes, seconds in (("cheap", 3.3, 100.0), ("dear", 3.4, 250.0))
+    }
+    for file in ("per_image.parquet", "metrics.json"):
+        kept = json.loads((paths["dear"] / "metrics.json").read_text())["training"]
+        shutil.copyfile(paths["cheap"] / file, paths["dear"] / file)
+    edit_json(paths["dear"] / "metrics.json", "training", value=kept)
+    (group,) = compare([paths[first], *(path for name, path in paths.items() if name != first)]).groups
+    title, text = all_of(Analysis(group))
+    assert title.endswith("keep cheap: none scored higher with about as much or less memory")
+    assert "cheap reaches Dice" in text
+
+
+def test_classes_that_only_some_runs_invent_are_told(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / name, fake(name, 0.6)) for name in ("a", "b")]
+    edit_json(paths[1] / "metrics.json", "evaluation", "per_class", 7, "dice", value=None)
+    (group,) = compare(paths).groups
+    notes = " ".join(protocol_notes(group))
+    assert "over the classes that occur in the images or in what a run predicts (7 to 8), from pixel counts" in notes
 
 
 def test_many_that_cannot_be_told_apart_are_counted(tmp_path: Path) -> None:

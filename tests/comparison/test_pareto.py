@@ -87,3 +87,10 @@ def test_costs_that_were_measured_differently_beat_nobody(tmp_path: Path) -> Non
 def test_runs_that_agree_in_everything_are_both_kept(tmp_path: Path) -> None:
     front = pareto_front(group_of(tmp_path, Fake(name="a"), Fake(name="a")))
     assert len(front.efficient) == 2
+
+
+def test_costs_that_are_written_alike_get_more_digits(tmp_path: Path) -> None:
+    runs = Fake(name="a", memory=119_000_000, quality=0.6), Fake(name="b", memory=131_000_000, quality=0.5)
+    (group,) = compare([write_run(tmp_path / run.name, run) for run in runs]).groups
+    (found,) = pareto_front(group).dominated
+    assert "with less memory (119 MB against 131 MB)" in found.reason

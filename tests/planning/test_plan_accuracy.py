@@ -55,7 +55,9 @@ def test_whatever_the_settings(settings):
     [
         {"window": "sliding"},
         {"scales": (0.5, 1.0, 1.75), "flip": True},
-        {"scales": (1.0, 1.5), "flip": True, "window": "sliding", "weighting": "gaussian"},
+        pytest.param(
+            {"scales": (1.0, 1.5), "flip": True, "window": "sliding", "weighting": "gaussian"}, marks=pytest.mark.slow
+        ),
     ],
     ids=["sliding", "scales", "both"],
 )

@@ -194,7 +194,20 @@ def test_runs_that_are_alike_differ_in_nothing(tmp_path: Path) -> None:
     assert section is not None
     rows = {cells[0].text: cells for cells in table(section, "classes").rows}
     assert rows["roof"][4:] == (Cell(DASH), Cell("0.000", 0.0))
-    assert rows["sky"][4].text == "b"
+    assert rows["sky"][4].text == DASH
+    assert rows["wall"][4:] == (Cell(DASH), Cell("0.000", 0.0))
+
+
+def test_nobody_is_best_on_a_class_that_does_not_occur(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / name, Fake(name=name)) for name in ("a", "b")]
+    for path, score in zip(paths, (None, 0.0), strict=True):
+        # The one that invents it has a score, the one that rightly never predicts it has none.
+        edit_json(path / "metrics.json", "evaluation", "per_class", 7, "pixels", value=0)
+        edit_json(path / "metrics.json", "evaluation", "per_class", 7, "dice", value=score)
+    section = classes(analysis_of(paths))
+    assert section is not None
+    (row,) = (cells for cells in table(section, "classes").rows if cells[0].text == "door")
+    assert row[4].text == DASH
 
 
 @pytest.mark.parametrize("measured", [False, True])

@@ -280,3 +280,14 @@ def test_a_soup_has_no_timeline(tmp_path: Path) -> None:
     assert not any("soup" in text for text in [*texts(drawing), drawing.alt])
     (axes,) = drawing.figure.axes
     assert axes.get_ylim()[1] < 10, "GB of those that were trained"
+
+
+def test_a_cost_that_differs_between_seeds_as_much_as_between_recipes_is_no_effect(tmp_path: Path) -> None:
+    base = Fake(epochs=2, images=10, seconds=100.0)
+    seeds = [
+        replace(base, name=f"base-{seed}", seed=seed, memory=3_000_000_000 + seed * 500_000_000) for seed in (0, 1)
+    ]
+    other = replace(base, name="lr", memory=3_700_000_000, seconds=200.0, changes={"optim.lr": "0.1"})
+    said = words(ablation(comparison_of(tmp_path, *seeds, other)))
+    assert "Memory changed" not in said
+    assert "Training time changed most with learning rate" in said

@@ -212,9 +212,9 @@ def test_every_score_has_its_source_in_the_table(tmp_path: Path) -> None:
     assert len(table.rows) == len(read_published())
     # By date, while the year is a whole number for who reads the file.
     dates = {(one.method, one.backbone, one.test, one.trained_by): one.when for one in read_published()}
-    shown = [dates[row[1].text, row[2].text, row[4].text, row[5].text] for row in table.rows]
+    shown = [dates[row[0].text, row[2].text, row[4].text, row[5].text] for row in table.rows]
     assert shown == sorted(shown, reverse=True)
-    assert all(str(row[0].value) == row[0].text for row in table.rows)
+    assert all(str(row[1].value) == row[1].text for row in table.rows)
     assert all(cell.text for row in table.rows for cell in row)
     assert any(isinstance(block, Figures) for block in section.blocks)
 

@@ -82,7 +82,7 @@ def compiled_graphs():
     return torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
-@pytest.mark.parametrize("name", ["unet", "attention_unet"])
+@pytest.mark.parametrize("name", ["unet", pytest.param("attention_unet", marks=pytest.mark.slow)])
 def test_a_compiled_step_is_the_step(traced, name):
     torch.manual_seed(0)
     plain = MODELS.build(name, 3, width=4, depth=2)

@@ -58,6 +58,7 @@ def evaluate(
     """
     from segfit import use
     from segfit.comparison.text import evaluation_text
+    from segfit.folder import RunFolder
 
     facts = use.evaluate(
         run,
@@ -70,6 +71,8 @@ def evaluate(
     )
     if not main_rank():
         return
+    if not RunFolder(run).finished():
+        click.echo(f"{run}: is not finished: this is what it can do so far", err=True)
     if as_json:
         show_json(facts)
     else:

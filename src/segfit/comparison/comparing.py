@@ -221,7 +221,7 @@ _WORDS = {
 }
 
 
-def compare(paths: Sequence[str | Path], *, evaluation: str | None = None) -> Comparison:
+def compare(paths: Sequence[str | Path] | Path, *, evaluation: str | None = None) -> Comparison:
     """Compare finished runs by what their folders say.
 
     Args:
@@ -231,6 +231,8 @@ def compare(paths: Sequence[str | Path], *, evaluation: str | None = None) -> Co
     Raises:
         RunError: no run at all, the same one twice, or what `read_run` raises.
     """
+    if isinstance(paths, str | Path):
+        paths = [paths]
     if not paths:
         raise RunError("nothing to compare: name at least one run folder")
     resolved = [Path(path).resolve() for path in paths]

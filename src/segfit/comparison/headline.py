@@ -103,7 +103,7 @@ def _why(advice: Recommendation) -> str:
         others = [amount(entrant, advice.cost) for entrant in advice.tied[1:]]
         if min(others) <= EQUAL * amount(advice.keep, advice.cost):
             about = "about as many or fewer parameters" if noun == "parameters" else f"about as much or less {noun}"
-            return f"{name}, which scored best with {about}"
+            return f"{name}: none scored higher with {about}"
         least = advice.cost.less if len(others) == 1 else f"{advice.cost.less} than the others"
         return f"{name}, which needs {least}"
     for low, high, share in ((0.45, 0.55, "half"), (0.30, 0.36, "a third of"), (0.23, 0.27, "a quarter of")):
@@ -285,13 +285,17 @@ def protocol_notes(group: Group) -> list[str]:
 
 
 def _metric_note(group: Group) -> str:
-    occurring = sum(entry.dice is not None for entry in group.runs[0].evaluation.per_class)
+    counts = sorted({sum(entry.dice is not None for entry in run.evaluation.per_class) for run in group.runs})
+    occurring = f"the {counts[0]} classes that occur"
+    if len(counts) > 1:
+        # What a run invents counts as 0 for it.
+        occurring = f"the classes that occur in the images or in what a run predicts ({counts[0]} to {counts[-1]})"
     formula = {
         "dice": "Dice = 2TP / (2TP + FP + FN)",
         "miou": "IoU = TP / (TP + FP + FN)",
     }[group.protocol.score]
     return (
-        f"{formula} of each class lies in [0, 1]; the score is its mean over the {occurring} classes that occur, from "
+        f"{formula} of each class lies in [0, 1]; the score is its mean over {occurring}, from "
         "pixel counts summed over all images."
     )
 

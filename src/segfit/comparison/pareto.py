@@ -21,6 +21,7 @@ class Cost:
         name: one word.
         value: the cost itself.
         text: the cost for people.
+        fine: the same with more digits, for costs that `text` writes alike.
         less: how a run is said to have less of it than another one; equal: as much of it.
         equal: see `less`.
         measured_by: what must be the same for two runs' costs to be compared.
@@ -29,6 +30,7 @@ class Cost:
     name: str
     value: Callable[[RunFacts], float]
     text: Callable[[float], str]
+    fine: Callable[[float], str]
     less: str
     equal: str
     measured_by: Callable[[RunFacts], str]
@@ -39,6 +41,7 @@ COSTS = (
         name="memory",
         value=lambda run: run.training.memory,
         text=units.memory,
+        fine=lambda size: f"{size / 1e6:,.0f} MB",
         less="less memory",
         equal="as much memory",
         measured_by=lambda run: run.training.memory_kind,
@@ -47,6 +50,7 @@ COSTS = (
         name="time",
         value=lambda run: run.training.seconds,
         text=units.duration,
+        fine=lambda seconds: f"{seconds:,.1f} s",
         less="less time",
         equal="as much time",
         measured_by=lambda run: run.hardware,
@@ -55,6 +59,7 @@ COSTS = (
         name="parameters",
         value=lambda run: run.training.parameters,
         text=units.count,
+        fine=lambda number: f"{number:,.0f}",
         less="fewer parameters",
         equal="as many parameters",
         measured_by=lambda _: "",
@@ -141,7 +146,8 @@ def _reason(group: Group, costs: Sequence[Cost], loser: int, winner: int) -> str
     for cost in costs:
         own, other = cost.value(group.runs[winner]), cost.value(group.runs[loser])
         if own < other:
-            less.append(f"{cost.less} ({cost.text(own)} against {cost.text(other)})")
+            text = cost.fine if cost.text(own) == cost.text(other) else cost.text
+            less.append(f"{cost.less} ({text(own)} against {text(other)})")
         else:
             equal.append(cost.equal)
     parts = [*less, *equal]

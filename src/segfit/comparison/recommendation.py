@@ -31,8 +31,8 @@ class Recommendation:
 
     Attributes:
         keep: the entrant; None where nothing can be recommended.
-        tied: the best entrant and those that are not distinguishable from it, best first, as far as they beat the
-            majority class.
+        tied: the best entrant and those that are not distinguishable from it, best first and of equal scores the
+            cheapest, as far as they beat the majority class.
         cost: by which cost `keep` was chosen among them; None where there was no choice.
         ratio: that cost of `keep` over that of the best-scored one of `tied`.
     """
@@ -51,7 +51,11 @@ def recommend(analysis: Analysis) -> Recommendation:
     if len(tied) == 1:
         return Recommendation(keep=tied[0], tied=tied)
     runs = [run for entrant in tied for run in entrant.runs]
-    cost = next(cost for cost in COSTS if len({cost.measured_by(run) for run in runs}) == 1)
+    costs = [cost for cost in COSTS if len({cost.measured_by(run) for run in runs}) == 1]
+    # A soup that came out as its best ingredient scores exactly like it, and cost what all of them did.
+    score = analysis.group.protocol.score
+    tied = tuple(sorted(tied, key=lambda one: (-one.score(score), *(amount(one, cost) for cost in costs))))
+    cost = costs[0]
     amounts = [amount(entrant, cost) for entrant in tied]
     cheap = [value <= EQUAL * min(amounts) and EQUAL * value < amounts[0] for value in amounts]
     chosen = 0 if amounts[0] <= EQUAL * min(amounts) else cheap.index(True)

@@ -134,7 +134,10 @@ def _resolve_augment(augment: AugmentConfig) -> AugmentConfig:
     preset = PRESETS[augment.preset]
     chosen = {key: value for key in preset if (value := getattr(augment, key)) is not None}
     if augment.preset == "paper" and chosen.get("scale"):
-        raise RecipeError("augment.scale: the preset paper squashes every image to its size: use preset: standard")
+        raise RecipeError(
+            "augment.scale: the preset paper squashes every image to its size: leave it out (augment.scale=null), or "
+            "use preset: standard"
+        )
     if augment.preset == "paper" and chosen.get("cat_max_ratio", 1) < 1:
         raise RecipeError("augment.cat_max_ratio: the preset paper has no crop to choose: use preset: standard")
     resolved = augment.model_copy(update={**preset, **chosen})

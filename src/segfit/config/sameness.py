@@ -54,13 +54,17 @@ def adopt_settled(stored: Recipe, wanted: Recipe) -> Recipe:
     return wanted.model_copy(update={"train": train, "optim": optim, "evaluate": evaluate})
 
 
-def check_same(stored: Recipe, wanted: Recipe, where: Path) -> None:
+AGAIN = "choose another folder (--out) or another name, or remove this one"
+
+
+def check_same(stored: Recipe, wanted: Recipe, where: Path, *, remedy: str = AGAIN) -> None:
     """Check that a run made with `stored` may go on under `wanted`; both are resolved.
 
     Args:
         stored: what the run was started with.
         wanted: what it is to go on with.
         where: the run's folder, for the message.
+        remedy: what to do about it, for the message.
 
     Raises:
         RunError: `wanted` describes another run, or a shorter one.
@@ -68,10 +72,7 @@ def check_same(stored: Recipe, wanted: Recipe, where: Path) -> None:
     before, after = dotted(stored.model_dump(mode="json")), dotted(wanted.model_dump(mode="json"))
     for key in sorted((before.keys() | after.keys()) - FREE):
         if before.get(key) != after.get(key):
-            raise RunError(
-                f"{where}: was trained with {key}={before.get(key)}, not {after.get(key)}: choose another folder "
-                "(--out) or another name, or remove this one"
-            )
+            raise RunError(f"{where}: was trained with {key}={before.get(key)}, not {after.get(key)}: {remedy}")
     for unit in ("epochs", "steps"):
         planned, asked = before[f"train.{unit}"], after[f"train.{unit}"]
         if planned is not None and asked is not None and asked < planned:

@@ -119,7 +119,7 @@ def _long_table(cells: Grid, widths: Sequence[int], shown: Sequence[int]) -> str
     """Return a table of some columns in the largest type in which it fits."""
     wide = sum(widths[i] for i in shown)
     size = next((size for characters, size in SIZES if wide <= characters), SIZES[-1][1])
-    more = ", continued" if len(shown) > 1 and shown[1] > 1 else ""
+    caption = f"{cells.caption.rstrip('.')}, continued" if len(shown) > 1 and shown[1] > 1 else cells.caption
 
     def row(texts: Sequence[str]) -> str:
         return latex_row([texts[i] for i in shown])
@@ -128,7 +128,7 @@ def _long_table(cells: Grid, widths: Sequence[int], shown: Sequence[int]) -> str
         [
             rf"{{{size}\setlength{{\tabcolsep}}{{0.5em}}\setlength{{\LTleft}}{{0pt}}",
             rf"\begin{{longtable}}{{@{{}}{''.join(_layout(cells, i) for i in shown)}@{{}}}}",
-            rf"  \caption*{{{latex_text(cells.caption + more)}}}\\",
+            rf"  \caption*{{{latex_text(caption)}}}\\",
             r"  \toprule",
             row(cells.titles),
             r"  \midrule",
@@ -161,7 +161,7 @@ def _image(name: str, width: float) -> str:
 def _pictures(block: Pictures | Slider, place: Place) -> str:
     images = "\n".join(
         rf"\begin{{minipage}}[t]{{0.24\linewidth}}\vspace{{0pt}}{_image(file.name, 1)}\\"
-        rf"{{\scriptsize {latex_text(file.caption)}}}\end{{minipage}}"
+        rf"{{\scriptsize {latex_text(file.caption)}}}\vspace{{1.5ex}}\end{{minipage}}"
         for file in picture_files(place, block)
     )
     names = ", ".join(f"{entry.name} ({entry.remark})" if entry.remark else entry.name for entry in block.legend)

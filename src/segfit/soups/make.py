@@ -41,7 +41,7 @@ KINDS: dict[str, Callable[[Kitchen, Sequence[Tasting]], None]] = {
 
 
 def soup(
-    runs: Sequence[str | Path],
+    runs: Sequence[str | Path] | Path,
     out: str | Path,
     *,
     how: How = "greedy",
@@ -66,6 +66,8 @@ def soup(
         UserError: there is something at `out`, or the runs cannot be averaged; the message says why. Where something
             came to `out` meanwhile, it names the hidden folder in which the soup stays.
     """
+    if isinstance(runs, str | Path):
+        runs = [runs]
     if how not in get_args(How):
         raise RecipeError(f"--how: no soup is made in the way {how!r}{did_you_mean(how, KINDS)}")
     place = RunFolder(out)

@@ -197,7 +197,8 @@ def _signals_wait() -> Iterator[None]:
             os._exit(1)  # A worker that is ended before it has settled; Ctrl-C is not for workers.
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ours = [number for number, handler in before.items() if handler is not None]  # None: not installed by Python
+    # What ends the process, or is ignored, raises nothing that could be lost.
+    ours = [number for number, handler in before.items() if callable(handler)]
     for number in ours:
         signal.signal(number, wait)
     try:
@@ -235,6 +236,7 @@ def _end(owner: int, processes: Sequence[BaseProcess], pipes: Sequence[Connectio
         process.join(PATIENCE)
         if process.is_alive():
             process.kill()
+            process.join()
     for pipe in pipes:
         pipe.close()
 

@@ -59,7 +59,7 @@ def _draw(group: Group, cost: Cost) -> Figure:
     _cost_axis(axes, x)
     axes.set_ylim(0, min(1.02, 1.2 * max(float(scores.max()), base, 0.01)))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    text = _baseline(axes, base)
+    text = _baseline(axes, base, x, scores)
     efficient = non_dominated(scores, x[:, None])
     line = _front(axes, x[efficient], scores[efficient])
     _points(axes, group, x, scores, efficient)
@@ -103,15 +103,22 @@ def _front(axes: Axes, x: NDArray[np.float64], scores: NDArray[np.float64]) -> l
     return [(float(a), float(b)) for a, b in axes.transData.inverted().transform(along)]
 
 
-def _baseline(axes: Axes, base: float) -> list[tuple[float, float]]:
-    """Draw the baseline, and return points within its text."""
+def _baseline(
+    axes: Axes, base: float, x: NDArray[np.float64], scores: NDArray[np.float64]
+) -> list[tuple[float, float]]:
+    """Draw the baseline, its text where the fewest runs are in its way, and return points within the text."""
     axes.axhline(base, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    at = axes.transAxes.inverted().transform(axes.transData.transform(np.column_stack([x, scores])))
+    height = float(axes.transAxes.inverted().transform(axes.transData.transform((0, base)))[1])
+    above = at[(at[:, 1] > height - 0.05) & (at[:, 1] < height + 0.16), 0]
+    left = bool((above > 0.4).sum() > (above < 0.6).sum())
     axes.annotate(
-        f"{BASELINE} {units.score(base)}", (1, base), (0, 4), xycoords=("axes fraction", "data"),
-        textcoords="offset points", ha="right", va="bottom", fontsize=11, color=MUTED,
+        f"{BASELINE} {units.score(base)}", (0 if left else 1, base), (0, 4), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="left" if left else "right", va="bottom", fontsize=11, color=MUTED,
     )  # fmt: skip
-    right, height = axes.bbox.x1, float(axes.transData.transform((0, base))[1])
-    inside = [(right - 6 * i, height + up) for i in range(25) for up in (4, 10, 16)]
+    pixel = float(axes.transData.transform((0, base))[1])
+    start = axes.bbox.x0 if left else axes.bbox.x1 - 150
+    inside = [(start + 6 * i, pixel + up) for i in range(26) for up in (4, 10, 16)]
     return [(float(a), float(b)) for a, b in axes.transData.inverted().transform(inside)]
 
 

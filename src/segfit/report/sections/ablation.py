@@ -66,17 +66,24 @@ def _sentences(found: Sequence[Effect], sure: Sequence[Certainty | None]) -> lis
         if certainty is not None:
             text += f" (95 % interval {interval_text(certainty)}){_doubt(certainty)}"
         sentences.append(f"{text}.")
-    costs: tuple[tuple[str, Callable[[Effect], float | None]], ...] = (
-        ("Memory", lambda effect: effect.memory),
-        ("Training time", lambda effect: effect.seconds),
+    costs: tuple[tuple[str, str, Callable[[Effect], float | None]], ...] = (
+        ("Memory", "memory", lambda effect: effect.memory),
+        ("Training time", "seconds", lambda effect: effect.seconds),
     )
-    for name, factor in costs:
+    for name, cost, factor in costs:
         known = [(effect, value) for effect in found if (value := factor(effect))]
         if known:
             effect, value = max(known, key=lambda pair: max(pair[1], 1 / pair[1]))
-            if abs(value - 1) >= NOTICEABLE:
+            if max(value, 1 / value) > max(1 + NOTICEABLE, _noise(found, cost)):
                 sentences.append(f"{name} changed most with {_change(effect)}: {factor_text(value)}.")
     return sentences or ["No single change moved score, memory or time."]
+
+
+def _noise(found: Sequence[Effect], cost: str) -> float:
+    """Return by which factor trainings of one setting differed in a cost: what is no larger says nothing."""
+    settings = [setting for effect in found for setting in (effect.before, effect.after)]
+    costs = [[getattr(run.training, cost) for run in setting.runs] for setting in settings]
+    return max((max(own) / min(own) for own in costs if min(own) > 0), default=1.0)
 
 
 def _doubt(certainty: Certainty) -> str:

@@ -152,7 +152,8 @@ def _table(group: Group, values: NDArray[np.float64]) -> Table:
     for train in _order(group):
         scores = [None if np.isnan(value) else float(value) for value in values[:, train]]
         row = [Cell(names[train]), _share_cell(group, train), *map(_score_cell, scores)]
-        rows.append(tuple([*row, *_compared(group, scores)] if several else row))
+        occurs = group.protocol.pixels[train] > 0
+        rows.append(tuple([*row, *_compared(group, scores, occurs=occurs)] if several else row))
     return Table(
         name="classes",
         caption=f"{CLASS_SCORES[group.protocol.score]} of every class, the most frequent first.",
@@ -162,14 +163,17 @@ def _table(group: Group, values: NDArray[np.float64]) -> Table:
     )
 
 
-def _compared(group: Group, scores: Sequence[float | None]) -> tuple[Cell, Cell]:
-    """Return which run is best on a class, and by how much it is ahead of the worst."""
+def _compared(group: Group, scores: Sequence[float | None], *, occurs: bool) -> tuple[Cell, Cell]:
+    """Return which run is best on a class, and by how much it is ahead of the worst.
+
+    None is best on a class that does not occur, where only wrong predictions have a score, nor where all are alike.
+    """
     known = [(value, row) for value, row in zip(scores, group.rows, strict=True) if value is not None]
     if not known:
         return Cell(units.score(None)), Cell(units.score(None))
     highest, best = max(known, key=lambda pair: pair[0])
     spread = highest - min(value for value, _ in known)
-    if len(known) > 1 and not spread:
+    if not occurs or (len(known) > 1 and not round(spread, 3)):
         return Cell(units.score(None)), Cell(units.score(spread), value=spread)
     return Cell(best.name, run=best.number), Cell(units.score(spread), value=spread)
 

@@ -74,13 +74,13 @@ def _apart(group: Group) -> str:
 
 
 def _table(scores: tuple[Published, ...]) -> Table:
-    texts = ("Method", "Backbone")
     return Table(
         name="published",
         caption="Published mIoU on ADE20K's validation images.",
         columns=(
+            Column(title="Method", number=False),
             Column(title="Year"),
-            *(Column(title=title, number=False) for title in texts),
+            Column(title="Backbone", number=False),
             Column(title="mIoU", help="In percent, as published."),
             Column(title="Test", number=False, help="At one scale, or the mean over several and mostly flipped."),
             Column(title="Trained by", number=False),
@@ -89,8 +89,8 @@ def _table(scores: tuple[Published, ...]) -> Table:
         ),
         rows=tuple(
             (
-                Cell(str(one.year), value=one.year),
                 Cell(one.method),
+                Cell(str(one.year), value=one.year),
                 Cell(one.backbone),
                 Cell(f"{one.miou:.2f}", value=one.miou),
                 Cell(one.test),
