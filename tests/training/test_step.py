@@ -113,6 +113,7 @@ def test_every_model_of_a_study_is_compiled(traced):
             assert compiled_graphs() - before == 1
 
 
+@pytest.mark.slow
 def test_a_compiled_run_keeps_its_keys_and_goes_on_bit_for_bit(traced, tiny, trained, tmp_path):
     constant = {**tiny, "optim": {"name": "adam", "schedule": "constant"}}
     recipe = build_recipe(constant, ["train.compile=true"])
