@@ -110,6 +110,7 @@ def events(run, kind):
     ]
 
 
+@pytest.mark.slow
 def test_the_run_ends_as_if_it_had_begun_with_smaller_micro_batches(segfit):
     done, tight = segfit("tight", room=ROOM)
     told = events(tight, "out_of_memory")

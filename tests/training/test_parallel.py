@@ -51,6 +51,7 @@ def test_ranks_that_accumulate_train_as_one(runs):
     assert losses(two, "epoch") == pytest.approx(losses(one, "epoch"), rel=0.1)
 
 
+@pytest.mark.slow
 def test_bad_data_in_any_rank_is_named(tiny, command, scenes, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(scenes, root)
